@@ -1,0 +1,185 @@
+//! What can be said on the command line.
+//!
+//! - Every listing takes `--json` and then writes JSON Lines.
+//! - Options that only tests use are hidden; they change nothing but what they say.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::database::Durability;
+
+/// An embedded storage core whose state survives a kill: look into a database, import recorded
+/// agent runs, see it recover.
+#[derive(Debug, Parser)]
+#[command(name = "freehold", version, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 good, 1 damage or refusal, 2 usage.")]
+pub(crate) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// One subcommand.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Import recorded agent runs, a transaction for each step; goes on where it stopped
+    ImportRuns(ImportArguments),
+    /// List the runs: how each stands, how many steps and tool calls it has
+    Runs(ListingArguments),
+    /// List the steps of one run; with --json each step's record as it was imported, byte for byte
+    Steps(StepsArguments),
+    /// List the log: each record's LSN, time and operations, also of primitives not linked
+    Log(LogArguments),
+    /// Check every byte without changing one
+    Verify(ListingArguments),
+    /// Write a snapshot and remove the log that it makes superfluous
+    Checkpoint(ListingArguments),
+    /// Compare an import with its folder: counts, and every step byte for byte
+    CheckRuns(CheckArguments),
+    /// Import a bundled sample, kill the import part-way, recover, check every step
+    Demo(DemoArguments),
+    /// Print a digest of every primitive in every run, to compare two databases
+    #[command(hide = true)]
+    Digest(ListingArguments),
+}
+
+/// A database, and how to print.
+#[derive(Debug, Args)]
+pub(crate) struct ListingArguments {
+    /// The database's directory
+    pub(crate) db: PathBuf,
+    /// Write JSON Lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// For `steps`.
+#[derive(Debug, Args)]
+pub(crate) struct StepsArguments {
+    /// The database's directory
+    pub(crate) db: PathBuf,
+    /// The run's name, or the number that `runs` shows
+    pub(crate) run: String,
+    /// Write each step's record, one a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print the whole text of each step, not one line of it
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) full: bool,
+}
+
+/// For `log`.
+#[derive(Debug, Args)]
+pub(crate) struct LogArguments {
+    /// The database's directory
+    pub(crate) db: PathBuf,
+    /// Write JSON Lines
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Only records of this run: its name or its number
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<String>,
+    /// Only records from this LSN on
+    #[arg(long, value_name = "LSN", default_value_t = 0)]
+    pub(crate) from: u64,
+}
+
+/// For `check-runs`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// The database's directory
+    pub(crate) db: PathBuf,
+    /// The folder with runs.jsonl and steps.jsonl
+    pub(crate) path: PathBuf,
+}
+
+/// For `import-runs`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArguments {
+    /// The database's directory; made if there is nothing
+    pub(crate) db: PathBuf,
+    /// A folder with runs.jsonl and steps.jsonl
+    pub(crate) path: PathBuf,
+    /// What to survive: a power failure, or a killed process only
+    #[arg(long, value_enum, default_value_t = DurabilityArgument::Strict)]
+    pub(crate) durability: DurabilityArgument,
+    #[command(flatten)]
+    pub(crate) how: ImportSettings,
+}
+
+/// How an import runs; the demo passes these on to its child.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ImportSettings {
+    /// How many threads write, each its own runs
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: u16,
+    /// Let every record's time be this many seconds after 1970
+    #[arg(long, hide = true, value_name = "SECONDS")]
+    pub(crate) clock: Option<u32>,
+    /// Print each step when its commit has returned: the run, a tab, the step's number
+    #[arg(long, hide = true)]
+    pub(crate) acknowledge: bool,
+    /// Bytes of a WAL segment
+    #[arg(long, hide = true, value_name = "BYTES")]
+    pub(crate) segment_bytes: Option<u64>,
+    /// Make a checkpoint whenever the WAL has grown by so many bytes
+    #[arg(long, hide = true, value_name = "BYTES")]
+    pub(crate) checkpoint_bytes: Option<u64>,
+}
+
+/// For `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// Kill at the moment that this number gives; default: another one each time
+    #[arg(long, env = "FREEHOLD_SEED")]
+    pub(crate) seed: Option<u64>,
+    /// How many threads the killed import writes with
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) threads: u16,
+    /// Leave the database where it is, to look into it
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+/// [`Durability`] as a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DurabilityArgument {
+    /// Each step is synced before the next one
+    Strict,
+    /// Each step is with the operating system before the next one; synced once a second
+    Buffered,
+}
+
+impl From<DurabilityArgument> for Durability {
+    fn from(argument: DurabilityArgument) -> Durability {
+        match argument {
+            DurabilityArgument::Strict => Durability::Strict,
+            DurabilityArgument::Buffered => {
+                Durability::Buffered { sync_every: Duration::from_secs(1) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_contradict_each_other_nowhere() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_command_line_exits_with_2_and_help_with_0() {
+        let code = |line: &[&str]| Arguments::try_parse_from(line).unwrap_err().exit_code();
+        assert_eq!(code(&["freehold"]), 2);
+        assert_eq!(code(&["freehold", "steps", "db"]), 2);
+        assert_eq!(code(&["freehold", "import-runs", "db", "p", "--threads", "0"]), 2);
+        assert_eq!(code(&["freehold", "--help"]), 0);
+        assert_eq!(code(&["freehold", "--version"]), 0);
+    }
+}
