@@ -138,7 +138,11 @@ impl DiskFile for OsFile {
             // Not every file system reserves. The zeros are needed in any case; without the
             // reservation a later write may find the disk full, which its caller expects anyway.
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                if self.size()? < size { self.file.set_len(size) } else { Ok(()) }
+                if self.size()? < size {
+                    self.file.set_len(size)
+                } else {
+                    Ok(())
+                }
             }
             done => done,
         }
