@@ -1,0 +1,185 @@
+//! What one fresh process does, and what it measures.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::data;
+use crate::engines::{Engine, Mode};
+
+/// A measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    Recover,
+    Open,
+    Strict(usize),
+    Buffered,
+    Read(usize),
+}
+
+impl Work {
+    pub const ALL: [Work; 8] = [
+        Work::Recover,
+        Work::Open,
+        Work::Strict(1),
+        Work::Strict(8),
+        Work::Strict(32),
+        Work::Buffered,
+        Work::Read(1),
+        Work::Read(2),
+    ];
+
+    pub fn name(self) -> String {
+        match self {
+            Work::Recover => "recover".into(),
+            Work::Open => "open".into(),
+            Work::Strict(threads) => format!("strict-{threads}"),
+            Work::Buffered => "buffered".into(),
+            Work::Read(threads) => format!("read-{threads}"),
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Work> {
+        Work::ALL.into_iter().find(|work| work.name() == name)
+    }
+
+    pub fn unit(self) -> &'static str {
+        match self {
+            Work::Recover | Work::Open => "entries/s",
+            Work::Strict(_) | Work::Buffered => "commits/s",
+            Work::Read(_) => "reads/s",
+        }
+    }
+
+    /// Which files it starts from.
+    pub fn starts_from(self) -> Start {
+        match self {
+            Work::Recover => Start::Killed,
+            Work::Open | Work::Read(_) => Start::Settled,
+            Work::Strict(_) | Work::Buffered => Start::Empty,
+        }
+    }
+
+    pub fn runs_on(self, engine: &str) -> bool {
+        match engine {
+            "floor" => !matches!(self, Work::Open | Work::Read(_)),
+            "redb" => !matches!(self, Work::Recover | Work::Buffered),
+            "raft-engine" => !matches!(self, Work::Open | Work::Read(_)),
+            _ => true,
+        }
+    }
+
+    /// Does it and gives the rate.
+    pub fn measure<E: Engine>(self, dir: &Path, entries: u64, time: Duration) -> f64 {
+        match self {
+            Work::Recover | Work::Open => {
+                let start = Instant::now();
+                let engine = E::open(dir, Mode::Strict);
+                let (count, sum) = engine.scan();
+                let rate = entries as f64 / start.elapsed().as_secs_f64();
+                assert_eq!(count, entries, "entries found");
+                assert!(sum > entries, "values were touched");
+                rate
+            }
+            Work::Strict(threads) => commits(E::open(dir, Mode::Strict), threads, time),
+            Work::Buffered => commits(E::open(dir, Mode::Buffered), 1, time),
+            Work::Read(threads) => reads(E::open(dir, Mode::Strict), threads, entries),
+        }
+    }
+}
+
+/// Which files a measurement starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// None.
+    Empty,
+    /// Every entry a commit of its own, then killed.
+    Killed,
+    /// Every entry, then settled and closed.
+    Settled,
+}
+
+impl Start {
+    pub fn name(self) -> &'static str {
+        match self {
+            Start::Empty => "empty",
+            Start::Killed => "killed",
+            Start::Settled => "settled",
+        }
+    }
+
+    /// Makes the files in `dir`. Does not return from `Killed`: says that it is done, and waits for
+    /// the kill.
+    pub fn prepare<E: Engine>(self, dir: &Path, entries: u64) {
+        match self {
+            Start::Empty => {}
+            Start::Killed => {
+                let engine = E::open(dir, Mode::Buffered);
+                for number in 0..entries {
+                    engine.put(data::key(number), data::value(number));
+                }
+                println!("ready");
+                loop {
+                    std::thread::park();
+                }
+            }
+            Start::Settled => {
+                let engine = E::open(dir, Mode::Buffered);
+                for first in (0..entries).step_by(10_000) {
+                    let numbers = first..entries.min(first + 10_000);
+                    engine.put_many(&mut numbers.map(|n| (data::key(n), data::value(n))));
+                }
+                engine.settle();
+            }
+        }
+    }
+}
+
+fn commits<E: Engine>(engine: E, threads: usize, time: Duration) -> f64 {
+    let engine = Arc::new(engine);
+    let stop = Arc::new(AtomicBool::new(false));
+    let counts: Arc<Vec<AtomicU64>> = Arc::new((0..threads).map(|_| AtomicU64::new(0)).collect());
+    let workers: Vec<_> = (0..threads)
+        .map(|thread| {
+            let (engine, stop, counts) = (engine.clone(), stop.clone(), counts.clone());
+            std::thread::spawn(move || {
+                let mut number = (thread as u64) << 40;
+                while !stop.load(Ordering::Relaxed) {
+                    engine.put(data::key(number), data::value(number));
+                    number += 1;
+                    counts[thread].fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    let total = || counts.iter().map(|count| count.load(Ordering::Relaxed)).sum::<u64>();
+    // What a first commit costs, and the threads' start, are not the rate.
+    std::thread::sleep(time.min(Duration::from_millis(300)));
+    let (start, before) = (Instant::now(), total());
+    std::thread::sleep(time);
+    let (done, took) = (total() - before, start.elapsed());
+    stop.store(true, Ordering::Relaxed);
+    for worker in workers {
+        worker.join().expect("no commit fails");
+    }
+    done as f64 / took.as_secs_f64()
+}
+
+fn reads<E: Engine>(engine: E, threads: usize, entries: u64) -> f64 {
+    let engine = Arc::new(engine);
+    let turn = |thread: usize, count: u64| {
+        let first = (thread as u64) << 40;
+        let mut keys = (first..first + count).map(|n| data::key(data::shuffled(n, entries)));
+        assert!(engine.read(&mut keys) >= count, "values were touched");
+    };
+    turn(threads, entries / 4);
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let turn = &turn;
+            scope.spawn(move || turn(thread, entries));
+        }
+    });
+    (threads as u64 * entries) as f64 / start.elapsed().as_secs_f64()
+}
