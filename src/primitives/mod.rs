@@ -1,0 +1,33 @@
+//! The primitives that ship with freehold, each behind a Cargo feature of its own.
+//!
+//! Invariants:
+//!
+//! 1. Each is written as any user would write one: with the attributes, through `freehold::…`
+//!    paths alone. `tests/outside/primitives_outside` builds these very files as another crate.
+//! 2. Type IDs and WAL types are fixed for ever: 1 and 0x10–0x1F for `KvStore`, 3 and 0x30–0x3F
+//!    for `EventLog`, 4 and 0x40–0x4F for `StateCell`, 6 and 0x60–0x6F for `RunIndex`.
+//!
+//! | feature | primitive | for |
+//! |---|---|---|
+//! | `kv` | `KvStore` | byte keys and values, in order |
+//! | `event` | `EventLog` | named streams of events that are only ever appended to |
+//! | `state` | `StateCell` | named cells that change by compare-and-set |
+//! | `run` | `RunIndex` | which runs there are, how they stand, which a crash interrupted |
+
+#[cfg(feature = "event")]
+pub mod event;
+#[cfg(feature = "kv")]
+pub mod kv;
+#[cfg(feature = "run")]
+pub mod run;
+#[cfg(feature = "state")]
+pub mod state;
+
+#[cfg(feature = "event")]
+pub use event::{Event, EventError, EventLog, JsonText, NotJson, Payload};
+#[cfg(feature = "kv")]
+pub use kv::{KeyRange, KvStore, Pairs};
+#[cfg(feature = "run")]
+pub use run::{IndexedRun, RunCounts, RunError, RunIndex, RunOutcome, RunStatus};
+#[cfg(feature = "state")]
+pub use state::{Cell, Expected, StateCell, StateError};
