@@ -41,7 +41,9 @@ impl Source {
             .match_indices("#[cfg(test)]")
             .find(|(at, _)| {
                 let rest = self.text[at + "#[cfg(test)]".len()..].trim_start();
-                rest.starts_with("mod ") || rest.starts_with("#[")
+                ["mod ", "pub(crate) mod ", "pub(super) mod ", "#["]
+                    .iter()
+                    .any(|start| rest.starts_with(start))
             })
             .map_or(self.text.len(), |(at, _)| at);
         &self.text[..end]
@@ -743,7 +745,8 @@ fn the_readmes_program_is_the_example() {
         .and_then(|rest| rest.split("```").next())
         .expect("README.md shows a program");
     let mut rest = example.lines().map(str::trim);
-    for line in program.lines().map(str::trim).filter(|line| !line.is_empty()) {
+    let shown = |line: &&str| !line.is_empty() && *line != "// …";
+    for line in program.lines().map(str::trim).filter(shown) {
         assert!(
             rest.any(|other| other == line),
             "examples/counters.rs has no line, at or after its place, that reads: {line}"
