@@ -57,6 +57,13 @@ impl CrashPoint {
         SimDisk::holding(self.platter.survivors(&mut chooser), self.before)
     }
 
+    /// The disk as the next process finds it if only this one ended: what is unsynced can be read
+    /// and is still unsynced.
+    #[must_use]
+    pub fn disk_after_kill(&self) -> SimDisk {
+        SimDisk::holding(self.platter.clone(), self.before)
+    }
+
     /// Every choice, if there are at most `most`; else nothing, everything, and as many seeded
     /// ones as make up `most`.
     #[must_use]

@@ -1,0 +1,327 @@
+//! Crashes a workload at every call, recovers every disk that may be found then, crashes those
+//! recoveries too, and says what is wrong.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::AddAssign;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use freehold::Database;
+use freehold::prelude::*;
+use freehold::testing::{CrashPoint, SimDisk, Survival};
+
+use crate::model::{Counters, Model, difference};
+use crate::workload::{Setup, Start, Step, Trace};
+
+/// How much is tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    pub seed: u64,
+    /// Disks tried for each moment of the workload.
+    pub states_per_point: u64,
+    /// Disks tried for each moment of a recovery.
+    pub states_per_recovery_point: u64,
+    /// One recovery in so many is crashed at each of its calls, and looked at more closely.
+    pub close_look_one_in: u64,
+}
+
+/// What was tried, and what was wrong.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    pub workloads: u64,
+    /// Moments at which a workload was crashed.
+    pub points: u64,
+    /// Pairs of a moment and a disk found after a crash then.
+    pub states: u64,
+    /// Of them, disks that differ within their workload: each was recovered.
+    pub recoveries: u64,
+    /// Disks found after a second crash, in the recovery from the first.
+    pub double_states: u64,
+    /// Of them, those recovered.
+    pub double_recoveries: u64,
+    /// Disks found after the process was killed, recovered, and then lost power.
+    pub kills: u64,
+    /// Recoveries from the older snapshot, the newest being damaged.
+    pub fallbacks: u64,
+    pub violations: Vec<String>,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Tally) {
+        self.workloads += other.workloads;
+        self.points += other.points;
+        self.states += other.states;
+        self.recoveries += other.recoveries;
+        self.double_states += other.double_states;
+        self.double_recoveries += other.double_recoveries;
+        self.kills += other.kills;
+        self.fallbacks += other.fallbacks;
+        self.violations.extend(other.violations);
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:>9} workloads", self.workloads)?;
+        writeln!(f, "{:>9} moments at which they were crashed", self.points)?;
+        writeln!(f, "{:>9} crash states, {} of them recovered", self.states, self.recoveries)?;
+        writeln!(
+            f,
+            "{:>9} double crash states, {} of them recovered",
+            self.double_states, self.double_recoveries
+        )?;
+        writeln!(f, "{:>9} killed processes, then a power failure after recovery", self.kills)?;
+        writeln!(f, "{:>9} recoveries without the newest snapshot", self.fallbacks)?;
+        write!(f, "{:>9} violations", self.violations.len())
+    }
+}
+
+/// Runs a workload and crashes it everywhere.
+pub fn explore(start: &Start, steps: &[Step], setup: &Setup, effort: &Effort) -> Tally {
+    let trace = Trace::of(start, steps, setup);
+    let name = format!("{} {:?} {steps:?}", start.name, setup.mode);
+    let mut explorer = Explorer {
+        name,
+        setup,
+        effort,
+        trace: &trace,
+        known: HashMap::new(),
+        tally: Tally { workloads: 1, ..Tally::default() },
+    };
+    for point in trace.disk.crash_points() {
+        explorer.crash(&point);
+        if explorer.tally.violations.len() > 3 {
+            break;
+        }
+    }
+    explorer.tally
+}
+
+struct Explorer<'a> {
+    name: String,
+    setup: &'a Setup,
+    effort: &'a Effort,
+    trace: &'a Trace,
+    /// The last record recovered from each disk, by its fingerprint; `None`: it was wrong.
+    known: HashMap<u64, Option<u64>>,
+    tally: Tally,
+}
+
+impl Explorer<'_> {
+    fn crash(&mut self, point: &CrashPoint) {
+        let call = point.before();
+        self.tally.points += 1;
+        let ceiling = self.trace.ceiling(call);
+        for survival in point.survivals(self.effort.states_per_point, self.effort.seed) {
+            self.tally.states += 1;
+            let disk = point.disk(survival);
+            let place = format!("crashed before call {call}, {survival:?}");
+            let floor = match survival {
+                Survival::Everything => self.trace.floor_after_kill(call),
+                _ => self.trace.floor(call),
+            };
+            let Some(lsn) = self.recovered(&disk, &place) else { continue };
+            self.bounds(lsn, floor, ceiling, &place);
+        }
+        self.kill(point);
+    }
+
+    /// The process ends, the machine goes on; the next process recovers, and then the power fails.
+    fn kill(&mut self, point: &CrashPoint) {
+        let call = point.before();
+        let place = format!("killed before call {call}");
+        self.tally.kills += 1;
+        let disk = point.disk_after_kill();
+        let Some(lsn) = self.open_and_check(&disk, &place) else { return };
+        self.bounds(lsn, self.trace.floor_after_kill(call), self.trace.ceiling(call), &place);
+        let place = format!("{place}, recovered to LSN {lsn}, lost power");
+        let next = disk.after_crash(Survival::Nothing);
+        if let Some(after) = self.recovered(&next, &place) {
+            self.expect_lsn(after, lsn, &place);
+        }
+    }
+
+    fn bounds(&mut self, lsn: u64, floor: u64, ceiling: u64, place: &str) {
+        if lsn < floor {
+            self.wrong(place, &format!("recovered to LSN {lsn}, LSN {floor} was acknowledged"));
+        }
+        if lsn > ceiling {
+            self.wrong(place, &format!("recovered to LSN {lsn}, only LSN {ceiling} had begun"));
+        }
+    }
+
+    fn expect_lsn(&mut self, found: u64, expected: u64, place: &str) {
+        if found != expected {
+            self.wrong(place, &format!("recovered to LSN {found}, expected {expected}"));
+        }
+    }
+
+    /// Recovers a disk, unless the same has been before.
+    fn recovered(&mut self, disk: &SimDisk, place: &str) -> Option<u64> {
+        let fingerprint = disk.fingerprint();
+        if let Some(known) = self.known.get(&fingerprint) {
+            return *known;
+        }
+        self.tally.recoveries += 1;
+        let before = disk.after_kill();
+        let lsn = self.open_and_check(disk, place);
+        self.known.insert(fingerprint, lsn);
+        let lsn = lsn?;
+        self.older_snapshot(&before, lsn, place);
+        if fingerprint % self.effort.close_look_one_in == 0 {
+            self.recover_again(&before, lsn, place);
+            self.recover_and_go_on(disk, lsn, place);
+            self.crash_recovery(disk, lsn, place);
+        }
+        Some(lsn)
+    }
+
+    /// Deterministic: the same disk gives the same state.
+    fn recover_again(&mut self, disk: &SimDisk, lsn: u64, place: &str) {
+        let place = format!("{place}, recovered once more");
+        let again = disk.after_kill();
+        if let Some(found) = self.open_and_check(&again, &place) {
+            self.expect_lsn(found, lsn, &place);
+        }
+    }
+
+    /// The recovered database takes another record and keeps it.
+    fn recover_and_go_on(&mut self, recovered: &SimDisk, lsn: u64, place: &str) {
+        let place = format!("{place}, recovered, and went on");
+        // Idempotent: what was recovered is durable, and recovered again.
+        let disk = recovered.after_crash(Survival::Nothing);
+        let outcome = guarded(|| {
+            let db = self.setup.open(&disk)?;
+            let found = db.view().lsn().0;
+            db.transaction(|tx| tx.on::<Counters>().add("went on", 1))?;
+            // Durable in every mode.
+            db.checkpoint()?;
+            let shown = Model::of(&db.view());
+            shut_off(&disk, db);
+            let next = disk.after_crash(Survival::Nothing);
+            let db = self.setup.open(&next)?;
+            let last = db.view().lsn().0;
+            let kept = difference(&Model::of(&db.view()), &shown);
+            shut_off(&next, db);
+            Ok((found, last, kept))
+        });
+        match outcome {
+            Err(error) => self.wrong(&place, &error),
+            Ok((found, last, kept)) => {
+                self.expect_lsn(found, lsn, &place);
+                self.expect_lsn(last, lsn + 1, &place);
+                if let Some(kept) = kept {
+                    self.wrong(&place, &kept);
+                }
+            }
+        }
+    }
+
+    /// Crashes the recovery that was made on `recovered` at each of its calls.
+    fn crash_recovery(&mut self, recovered: &SimDisk, lsn: u64, place: &str) {
+        for point in recovered.crash_points() {
+            let most = self.effort.states_per_recovery_point;
+            for survival in point.survivals(most, self.effort.seed) {
+                self.tally.double_states += 1;
+                let disk = point.disk(survival);
+                let fingerprint = disk.fingerprint();
+                let place = format!(
+                    "{place}; its recovery crashed before call {}, {survival:?}",
+                    point.before()
+                );
+                let found = match self.known.get(&fingerprint) {
+                    Some(known) => *known,
+                    None => {
+                        self.tally.double_recoveries += 1;
+                        let found = self.open_and_check(&disk, &place);
+                        self.known.insert(fingerprint, found);
+                        found
+                    }
+                };
+                if let Some(found) = found {
+                    self.expect_lsn(found, lsn, &place);
+                }
+            }
+        }
+    }
+
+    /// With two snapshots, the older one and the WAL since give the same state.
+    fn older_snapshot(&mut self, disk: &SimDisk, lsn: u64, place: &str) {
+        let files = disk.files();
+        let snapshots: Vec<_> = files
+            .iter()
+            .filter(|(path, _)| path.starts_with("snapshots"))
+            .filter(|(path, _)| path.extension().is_some_and(|end| end == "snapshot"))
+            .collect();
+        let [_, .., (newest, bytes)] = snapshots.as_slice() else { return };
+        self.tally.fallbacks += 1;
+        let disk = disk.after_kill();
+        assert!(disk.flip(newest, bytes / 2, 0x40));
+        let place = format!("{place}, the newest snapshot damaged");
+        if let Some(found) = self.open_and_check(&disk, &place) {
+            self.expect_lsn(found, lsn, &place);
+        }
+    }
+
+    /// Opens the database, compares it with the model, and returns its last LSN. The machine is off
+    /// then.
+    fn open_and_check(&mut self, disk: &SimDisk, place: &str) -> Option<u64> {
+        let opened = guarded(|| {
+            let db = self.setup.open(disk)?;
+            let view = db.view();
+            let found = (view.lsn().0, Model::of(&view));
+            shut_off(disk, db);
+            Ok(found)
+        });
+        let (lsn, state) = match opened {
+            Ok(found) => found,
+            Err(error) => {
+                self.wrong(place, &error);
+                return None;
+            }
+        };
+        let Some(expected) = self.trace.history.get(&lsn) else {
+            self.wrong(place, &format!("recovered to LSN {lsn}, which never was"));
+            return None;
+        };
+        if let Some(difference) = difference(&state, expected) {
+            self.wrong(place, &format!("at LSN {lsn} the {difference}"));
+            return None;
+        }
+        Some(lsn)
+    }
+
+    fn wrong(&mut self, place: &str, what: &str) {
+        let Explorer { name, effort, trace, .. } = self;
+        let mut message = format!("FREEHOLD_SEED={} {name}: {place}: {what}", effort.seed);
+        if self.tally.violations.is_empty() {
+            message.push_str("\nthe workload's calls:\n");
+            message.push_str(&trace.disk.log());
+        }
+        self.tally.violations.push(message);
+    }
+}
+
+/// Drops a database without letting it make another call.
+fn shut_off(disk: &SimDisk, db: Database) {
+    disk.crash();
+    drop(db);
+}
+
+/// A panic is as wrong as an error.
+fn guarded<T>(run: impl FnOnce() -> Result<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(outcome) => outcome.map_err(|error| format!("refused: {error}")),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(format!("panicked: {}", text.unwrap_or("without a message")))
+        }
+    }
+}
+
+/// Whether the workload made at least `count` segments or snapshots, for tests of the tests.
+pub fn count_below(disk: &SimDisk, dir: &str) -> usize {
+    disk.files().iter().filter(|(path, _)| path.starts_with(Path::new(dir))).count()
+}

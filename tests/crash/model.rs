@@ -1,0 +1,127 @@
+//! Two primitives, and the same state as plain maps: what the database must show after a record.
+
+use std::collections::BTreeMap;
+
+use freehold::View;
+use freehold::prelude::*;
+
+/// Named counters, with an index that an operation reads.
+#[primitive(id = 0x80, wal = 0x80..=0x81)]
+#[derive(Clone, Default)]
+pub struct Counters {
+    counts: OrdMap<String, i64>,
+    #[index(rebuild = |counters| counters.counts.values().sum())]
+    total: i64,
+}
+
+/// What [`Counters::spoil`] returns.
+#[derive(Debug, thiserror::Error)]
+#[error("refused")]
+pub struct Refused;
+
+#[operations]
+impl Counters {
+    /// Adds `by` to `name`, and to `seen` how much there was in all before: so replay goes wrong
+    /// if the index does.
+    #[wal(0x80)]
+    pub fn add(&mut self, name: &str, by: i64) -> i64 {
+        let before = self.total;
+        for (name, by) in [(name, by), ("seen", before % 7)] {
+            let count = self.counts.get(name).copied().unwrap_or(0) + by;
+            self.counts.insert(name.to_string(), count);
+            self.total += by;
+        }
+        self.total
+    }
+
+    /// Ruins everything and then refuses.
+    #[wal(0x81)]
+    pub fn spoil(&mut self) -> Result<(), Refused> {
+        self.counts = OrdMap::default();
+        self.total = -1;
+        Err(Refused)
+    }
+}
+
+/// Lines with the LSN and the time they were written at.
+#[primitive(id = 0x81, wal = 0x82..=0x82)]
+#[derive(Clone, Default)]
+pub struct Notes {
+    lines: Vector<(u64, u64, String)>,
+}
+
+#[operations]
+impl Notes {
+    /// Writes a line.
+    #[wal(0x82)]
+    pub fn append(&mut self, context: &OpContext, line: &str) {
+        self.lines.push_back((context.lsn().0, context.timestamp().0, line.to_string()));
+    }
+}
+
+/// The primitives of one run, or of the root.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Instances {
+    counts: BTreeMap<String, i64>,
+    total: i64,
+    lines: Vec<(u64, u64, String)>,
+}
+
+impl Instances {
+    pub fn add(&mut self, name: &str, by: i64) {
+        let before = self.total;
+        for (name, by) in [(name, by), ("seen", before % 7)] {
+            *self.counts.entry(name.to_string()).or_default() += by;
+            self.total += by;
+        }
+    }
+
+    pub fn append(&mut self, lsn: Lsn, timestamp: Timestamp, line: &str) {
+        self.lines.push((lsn.0, timestamp.0, line.to_string()));
+    }
+
+    fn of(counters: &Counters, notes: &Notes) -> Instances {
+        Instances {
+            counts: counters.counts.iter().map(|(name, count)| (name.clone(), *count)).collect(),
+            total: counters.total,
+            lines: notes.lines.iter().cloned().collect(),
+        }
+    }
+}
+
+/// All of a database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Model {
+    pub root: Instances,
+    pub runs: BTreeMap<u64, (String, Instances)>,
+}
+
+impl Model {
+    /// What a view shows.
+    pub fn of(view: &View) -> Model {
+        let root = Instances::of(view.on::<Counters>(), view.on::<Notes>());
+        let runs = view.runs().map(|row| {
+            let run = view.run(row.id).expect("a listed run can be looked at");
+            let instances = Instances::of(run.on::<Counters>(), run.on::<Notes>());
+            (row.id.0, (row.name.to_string(), instances))
+        });
+        Model { root, runs: runs.collect() }
+    }
+}
+
+/// Where two states differ, short enough for a message.
+pub fn difference(found: &Model, expected: &Model) -> Option<String> {
+    if found == expected {
+        return None;
+    }
+    let short = |instances: &Instances| {
+        let lines: Vec<_> = instances.lines.iter().map(|(lsn, ..)| *lsn).collect();
+        format!("{:?}, total {}, lines of LSN {lines:?}", instances.counts, instances.total)
+    };
+    let shorts = |model: &Model| {
+        let runs =
+            model.runs.iter().map(|(id, (name, it))| format!("; run {id} {name}: {}", short(it)));
+        format!("{}{}", short(&model.root), runs.collect::<String>())
+    };
+    Some(format!("state is [{}], expected [{}]", shorts(found), shorts(expected)))
+}

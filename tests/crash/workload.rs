@@ -1,0 +1,354 @@
+//! Short workloads, and what is known of each at every moment: which records had begun, which were
+//! acknowledged, which a view had shown.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use freehold::Database;
+use freehold::prelude::*;
+use freehold::testing::{SimDisk, Survival, TestClock};
+
+use crate::model::{Counters, Model, Notes};
+
+/// One step of a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A transaction on one primitive.
+    One,
+    /// A transaction on two primitives.
+    Cross,
+    /// A run is created, and a transaction made in it and in the root.
+    Run,
+    /// An operation changes state and then refuses, between two that do not.
+    Rejected,
+    /// A transaction that changes much gives up.
+    Aborted,
+    /// So much is written that a segment is full.
+    Rotation,
+    /// A checkpoint by hand.
+    Checkpoint,
+    /// Closes and opens again.
+    Close,
+}
+
+pub const STEPS: [Step; 8] = [
+    Step::One,
+    Step::Cross,
+    Step::Run,
+    Step::Rejected,
+    Step::Aborted,
+    Step::Rotation,
+    Step::Checkpoint,
+    Step::Close,
+];
+
+/// Which durability a workload runs under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Strict,
+    Buffered,
+}
+
+impl Mode {
+    fn durability(self) -> Durability {
+        match self {
+            Mode::Strict => Durability::Strict,
+            Mode::Buffered => Durability::Buffered { sync_every: Duration::from_secs(3600) },
+        }
+    }
+}
+
+/// A mistake planted on purpose.
+pub type Plant = Option<Arc<dyn Fn(&SimDisk, Options) -> Options + Send + Sync>>;
+
+/// How each database of a workload is opened.
+#[derive(Clone)]
+pub struct Setup {
+    pub mode: Mode,
+    pub plant: Plant,
+}
+
+/// Small, so that two steps fill one.
+const SEGMENT_BYTES: u64 = 4096;
+
+impl Setup {
+    pub fn open(&self, disk: &SimDisk) -> Result<Database> {
+        let clock = TestClock::ticking(Timestamp(1_000), 10);
+        let options = Options::new()
+            .durability(self.mode.durability())
+            .segment_bytes(SEGMENT_BYTES)
+            .checkpoint_bytes(None)
+            .threads(1)
+            .clock(clock.reader())
+            .disk(disk.shared());
+        let options = match &self.plant {
+            Some(plant) => plant(disk, options),
+            None => options,
+        };
+        options.open("")
+    }
+}
+
+/// What a workload starts from.
+#[derive(Clone)]
+pub struct Start {
+    pub name: &'static str,
+    disk: SimDisk,
+    lsn: u64,
+    model: Model,
+}
+
+impl Start {
+    /// Nothing: the workload makes the database.
+    pub fn fresh() -> Start {
+        Start { name: "fresh", disk: SimDisk::new(1), lsn: 0, model: Model::default() }
+    }
+
+    /// A database with two snapshots, segments after each, a run, and a process that was killed.
+    pub fn aged() -> Start {
+        let setup = Setup { mode: Mode::Strict, plant: None };
+        let steps = [
+            Step::Cross,
+            Step::Run,
+            Step::Checkpoint,
+            Step::Cross,
+            Step::Rotation,
+            Step::Checkpoint,
+            Step::Run,
+        ];
+        let trace = Trace::of(&Start::fresh(), &steps, &setup);
+        let disk = trace.disk.after_crash(Survival::Everything);
+        let (lsn, model) = trace.history.last_key_value().expect("a history has a start");
+        Start { name: "aged", disk, lsn: *lsn, model: model.clone() }
+    }
+}
+
+/// A number that holds from a call on: after so many calls.
+type Since = Vec<(u64, u64)>;
+
+/// The highest number that holds before call `call` is made.
+fn highest(since: &Since, call: u64) -> u64 {
+    since.iter().filter(|(from, _)| *from <= call).map(|(_, lsn)| *lsn).max().unwrap_or(0)
+}
+
+/// A workload that was run, without a crash.
+pub struct Trace {
+    pub disk: SimDisk,
+    /// The state after each record.
+    pub history: BTreeMap<u64, Model>,
+    /// Records whose transaction began.
+    begun: Since,
+    /// Records whose call returned.
+    returned: Since,
+    /// Records that were promised to survive a power failure.
+    promised: Since,
+    /// Records that were part of a published view.
+    shown: Since,
+}
+
+impl Trace {
+    /// Runs `steps`.
+    pub fn of(start: &Start, steps: &[Step], setup: &Setup) -> Trace {
+        let disk = start.disk.after_kill();
+        let shown = Arc::new(Mutex::new(Since::new()));
+        let looked_at: Arc<Mutex<Option<Database>>> = Arc::default();
+        if setup.mode == Mode::Strict {
+            let (shown, looked_at) = (Arc::clone(&shown), Arc::clone(&looked_at));
+            disk.observe(move |call, _| {
+                if let Some(db) = &*looked_at.lock().expect("an observer does not panic") {
+                    let lsn = db.view_published().lsn().0;
+                    shown.lock().expect("an observer does not panic").push((call, lsn));
+                }
+            });
+        }
+        let mut driver = Driver {
+            setup,
+            looked_at: &looked_at,
+            count: 0,
+            trace: Trace {
+                disk: disk.clone(),
+                history: BTreeMap::from([(start.lsn, start.model.clone())]),
+                begun: vec![(0, start.lsn)],
+                returned: vec![(0, start.lsn)],
+                promised: vec![(0, start.lsn)],
+                shown: Since::new(),
+            },
+        };
+        let mut db = driver.open();
+        for step in steps {
+            db = driver.step(db, *step);
+        }
+        // The power fails here; dropping the database must not make calls any more.
+        disk.crash();
+        driver.let_go();
+        drop(db);
+        let mut trace = driver.trace;
+        trace.shown = std::mem::take(&mut shown.lock().expect("an observer does not panic"));
+        trace
+    }
+
+    /// The last record that must be there when the power fails before call `call`.
+    pub fn floor(&self, call: u64) -> u64 {
+        highest(&self.promised, call).max(highest(&self.shown, call))
+    }
+
+    /// The last record that must be there when only the process ends before call `call`.
+    pub fn floor_after_kill(&self, call: u64) -> u64 {
+        self.floor(call).max(highest(&self.returned, call))
+    }
+
+    /// The last record that can be there.
+    pub fn ceiling(&self, call: u64) -> u64 {
+        // What began after the last call that was made has written nothing.
+        call.checked_sub(1).map_or(0, |call| highest(&self.begun, call)).max(self.begun[0].1)
+    }
+}
+
+struct Driver<'a> {
+    setup: &'a Setup,
+    looked_at: &'a Mutex<Option<Database>>,
+    /// Makes every transaction another.
+    count: i64,
+    trace: Trace,
+}
+
+impl Driver<'_> {
+    fn open(&mut self) -> Database {
+        let db = self.setup.open(&self.trace.disk).expect("a workload meets no failure");
+        *self.looked_at.lock().expect("an observer does not panic") = Some(db.clone());
+        db
+    }
+
+    fn let_go(&self) {
+        let held = self.looked_at.lock().expect("an observer does not panic").take();
+        drop(held);
+    }
+
+    fn calls(&self) -> u64 {
+        self.trace.disk.call_count()
+    }
+
+    fn last(&self) -> (u64, Model) {
+        let (lsn, model) = self.trace.history.last_key_value().expect("a history has a start");
+        (*lsn, model.clone())
+    }
+
+    /// A transaction that is to make the next record, and what the model becomes by it.
+    fn commit(
+        &mut self,
+        db: &Database,
+        body: impl FnOnce(&mut Transaction<'_>, &mut Model) -> Result<()>,
+    ) {
+        let (lsn, mut model) = self.last();
+        let lsn = lsn + 1;
+        self.trace.begun.push((self.calls(), lsn));
+        db.transaction(|tx| {
+            assert_eq!(tx.lsn(), Lsn(lsn), "LSNs are dense");
+            body(tx, &mut model)
+        })
+        .expect("a workload meets no failure");
+        self.trace.history.insert(lsn, model);
+        self.trace.returned.push((self.calls(), lsn));
+        if self.setup.mode == Mode::Strict {
+            self.promise();
+        }
+    }
+
+    /// Everything so far was promised to be durable.
+    fn promise(&mut self) {
+        let (lsn, _) = self.last();
+        self.trace.promised.push((self.calls(), lsn));
+    }
+
+    fn step(&mut self, db: Database, step: Step) -> Database {
+        self.count += 1;
+        let count = self.count;
+        match step {
+            Step::One => self.commit(&db, |tx, model| {
+                model.root.add("one", count);
+                tx.on::<Counters>().add("one", count).map(drop)
+            }),
+            Step::Cross => self.commit(&db, |tx, model| cross(tx, model, count)),
+            Step::Run => {
+                let mut id = RunId::ROOT;
+                let name = format!("run at {}", self.last().0 + 1);
+                self.commit(&db, |tx, model| {
+                    id = tx.create_run(&name)?;
+                    model.runs.insert(id.0, (name, Default::default()));
+                    Ok(())
+                });
+                self.commit(&db, |tx, model| {
+                    let instances = &mut model.runs.get_mut(&id.0).expect("just made").1;
+                    instances.add("step", count);
+                    instances.append(tx.lsn(), tx.timestamp(), "in a run");
+                    model.root.add("runs", 1);
+                    let mut run = tx.run(id)?;
+                    run.on::<Counters>().add("step", count)?;
+                    run.on::<Notes>().append("in a run")?;
+                    tx.on::<Counters>().add("runs", 1).map(drop)
+                });
+            }
+            Step::Rejected => self.commit(&db, |tx, model| {
+                cross(tx, model, count)?;
+                let error = tx.on::<Counters>().spoil().expect_err("it refuses");
+                assert!(matches!(error, Error::Rejected(_)), "{error}");
+                cross(tx, model, count + 1)
+            }),
+            Step::Aborted => {
+                let aborted = db.transaction(|tx| -> Result<()> {
+                    cross(tx, &mut Model::default(), count)?;
+                    let run = tx.create_run("never")?;
+                    tx.run(run)?.on::<Notes>().append("never")?;
+                    Err(Error::abort("given up"))
+                });
+                assert!(matches!(aborted, Err(Error::Aborted(_))), "{aborted:?}");
+            }
+            Step::Rotation => {
+                for _ in 0..2 {
+                    let line = "long ".repeat(500);
+                    self.commit(&db, |tx, model| {
+                        model.root.append(tx.lsn(), tx.timestamp(), &line);
+                        tx.on::<Notes>().append(&line)
+                    });
+                }
+            }
+            Step::Checkpoint => {
+                db.checkpoint().expect("a workload meets no failure");
+                self.promise();
+            }
+            Step::Close => {
+                db.close().expect("a workload meets no failure");
+                self.promise();
+                self.let_go();
+                drop(db);
+                return self.open();
+            }
+        }
+        db
+    }
+}
+
+/// A transaction on two primitives, so that a half of it shows.
+fn cross(tx: &mut Transaction<'_>, model: &mut Model, count: i64) -> Result<()> {
+    model.root.add("cross", count);
+    model.root.append(tx.lsn(), tx.timestamp(), "crossed");
+    model.root.add("cross too", -count);
+    tx.on::<Counters>().add("cross", count)?;
+    tx.on::<Notes>().append("crossed")?;
+    tx.on::<Counters>().add("cross too", -count).map(drop)
+}
+
+/// Every workload of up to `most` steps, the empty one among them.
+pub fn workloads(most: usize) -> Vec<Vec<Step>> {
+    let mut all: Vec<Vec<Step>> = vec![Vec::new()];
+    let mut longest = all.clone();
+    for _ in 0..most {
+        longest = longest
+            .iter()
+            .flat_map(|steps| STEPS.map(|step| [steps.as_slice(), &[step]].concat()))
+            .collect();
+        all.extend(longest.clone());
+    }
+    all
+}
