@@ -23,7 +23,8 @@ usage: freehold-benches [options]
   --rounds COUNT     how often everything is measured      Default: 5
   --seconds TIME     how long each rate of commits takes   Default: 3
   --engines A,B      of floor, freehold, fjall, redb, raft-engine   Default: all built
-  --works A,B        of recover, open, strict-1, strict-8, strict-32, buffered, read-1, read-2
+  --works A,B        of recover-1, recover-100, open, strict-1, strict-8, strict-32, buffered,
+                     read-1, read-2
                                                            Default: all
   --dir PATH         where the databases are made          Default: the temporary directory
 ";
@@ -140,17 +141,17 @@ fn run(plan: &Plan) -> Result<()> {
         for row in &mut rows {
             for (engine, rates) in &mut row.rates {
                 let rate = measure(plan, row.work, engine)?;
-                eprintln!("round {round} {:<10} {engine:<12} {rate:>12.0}", row.work.name());
+                eprintln!("round {round} {:<12} {engine:<12} {rate:>12.0}", row.work.name());
                 rates.push(rate);
             }
         }
     }
-    println!("{:<10} {:<12} {:>12} {:>12} {:>12}", "work", "engine", "median", "least", "most");
+    println!("{:<12} {:<12} {:>12} {:>12} {:>12}", "work", "engine", "median", "least", "most");
     for row in &mut rows {
         for (engine, rates) in &mut row.rates {
             rates.sort_by(f64::total_cmp);
             println!(
-                "{:<10} {engine:<12} {:>12.0} {:>12.0} {:>12.0}  {}",
+                "{:<12} {engine:<12} {:>12.0} {:>12.0} {:>12.0}  {}",
                 row.work.name(),
                 median(rates),
                 rates[0],
@@ -159,7 +160,7 @@ fn run(plan: &Plan) -> Result<()> {
             );
         }
     }
-    println!("\n{:<10} {:>10} of the best peer", "work", "freehold");
+    println!("\n{:<12} {:>10} of the best peer", "work", "freehold");
     for row in &rows {
         let own = row.rates.iter().find(|(engine, _)| engine == "freehold");
         let best = row
@@ -169,7 +170,7 @@ fn run(plan: &Plan) -> Result<()> {
             .max_by(|a, b| median(&a.1).total_cmp(&median(&b.1)));
         if let (Some((_, own)), Some((peer, rates))) = (own, best) {
             let ratio = median(own) / median(rates);
-            println!("{:<10} {:>9.2}x {peer}", row.work.name(), ratio);
+            println!("{:<12} {:>9.2}x {peer}", row.work.name(), ratio);
         }
     }
     Ok(())
@@ -210,12 +211,12 @@ fn measure(plan: &Plan, work: Work, engine: &str) -> Result<f64> {
 fn prepare(plan: &Plan, start: Start, engine: &str, dir: &Path) -> Result<()> {
     fs::create_dir_all(dir)?;
     let mut child = Command::new(std::env::current_exe()?)
-        .args(["child", start.name(), engine])
+        .args(["child", &start.name(), engine])
         .arg(dir)
         .args([plan.entries.to_string(), plan.time.as_secs_f64().to_string()])
         .stdout(Stdio::piped())
         .spawn()?;
-    if start == Start::Killed {
+    if matches!(start, Start::Killed(_)) {
         let stdout = child.stdout.take().ok_or("a child has an output")?;
         let ready = BufReader::new(stdout).lines().any(|line| line.is_ok_and(|l| l == "ready"));
         child.kill()?;
@@ -281,7 +282,7 @@ impl Task<'_> {
         if let Some(work) = Work::named(self.what) {
             println!("{}", work.measure::<E>(self.dir, self.entries, self.time));
         } else {
-            let start = if self.what == "killed" { Start::Killed } else { Start::Settled };
+            let start = Start::named(self.what).expect("a work or a start");
             start.prepare::<E>(self.dir, self.entries);
         }
     }

@@ -11,7 +11,8 @@ use crate::engines::{Engine, Mode};
 /// A measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    Recover,
+    /// So many entries stood in each commit.
+    Recover(u64),
     Open,
     Strict(usize),
     Buffered,
@@ -19,8 +20,9 @@ pub enum Work {
 }
 
 impl Work {
-    pub const ALL: [Work; 8] = [
-        Work::Recover,
+    pub const ALL: [Work; 9] = [
+        Work::Recover(1),
+        Work::Recover(100),
         Work::Open,
         Work::Strict(1),
         Work::Strict(8),
@@ -32,7 +34,7 @@ impl Work {
 
     pub fn name(self) -> String {
         match self {
-            Work::Recover => "recover".into(),
+            Work::Recover(batch) => format!("recover-{batch}"),
             Work::Open => "open".into(),
             Work::Strict(threads) => format!("strict-{threads}"),
             Work::Buffered => "buffered".into(),
@@ -46,7 +48,7 @@ impl Work {
 
     pub fn unit(self) -> &'static str {
         match self {
-            Work::Recover | Work::Open => "entries/s",
+            Work::Recover(_) | Work::Open => "entries/s",
             Work::Strict(_) | Work::Buffered => "commits/s",
             Work::Read(_) => "reads/s",
         }
@@ -55,7 +57,7 @@ impl Work {
     /// Which files it starts from.
     pub fn starts_from(self) -> Start {
         match self {
-            Work::Recover => Start::Killed,
+            Work::Recover(batch) => Start::Killed(batch),
             Work::Open | Work::Read(_) => Start::Settled,
             Work::Strict(_) | Work::Buffered => Start::Empty,
         }
@@ -64,7 +66,7 @@ impl Work {
     pub fn runs_on(self, engine: &str) -> bool {
         match engine {
             "floor" => !matches!(self, Work::Open | Work::Read(_)),
-            "redb" => !matches!(self, Work::Recover | Work::Buffered),
+            "redb" => !matches!(self, Work::Recover(_) | Work::Buffered),
             "raft-engine" => !matches!(self, Work::Open | Work::Read(_)),
             _ => true,
         }
@@ -73,7 +75,7 @@ impl Work {
     /// Does it and gives the rate.
     pub fn measure<E: Engine>(self, dir: &Path, entries: u64, time: Duration) -> f64 {
         match self {
-            Work::Recover | Work::Open => {
+            Work::Recover(_) | Work::Open => {
                 let start = Instant::now();
                 let engine = E::open(dir, Mode::Strict);
                 let (count, sum) = engine.scan();
@@ -94,31 +96,36 @@ impl Work {
 pub enum Start {
     /// None.
     Empty,
-    /// Every entry a commit of its own, then killed.
-    Killed,
+    /// Every entry in commits of so many, then killed.
+    Killed(u64),
     /// Every entry, then settled and closed.
     Settled,
 }
 
 impl Start {
-    pub fn name(self) -> &'static str {
+    pub const ALL: [Start; 4] =
+        [Start::Empty, Start::Killed(1), Start::Killed(100), Start::Settled];
+
+    pub fn name(self) -> String {
         match self {
-            Start::Empty => "empty",
-            Start::Killed => "killed",
-            Start::Settled => "settled",
+            Start::Empty => "empty".into(),
+            Start::Killed(batch) => format!("killed-{batch}"),
+            Start::Settled => "settled".into(),
         }
     }
 
-    /// Makes the files in `dir`. Does not return from `Killed`: says that it is done, and waits for
+    pub fn named(name: &str) -> Option<Start> {
+        Start::ALL.into_iter().find(|start| start.name() == name)
+    }
+
+    /// Makes the files in `dir`. From `Killed` it does not return: it says that it is done, and waits for
     /// the kill.
     pub fn prepare<E: Engine>(self, dir: &Path, entries: u64) {
         match self {
             Start::Empty => {}
-            Start::Killed => {
+            Start::Killed(batch) => {
                 let engine = E::open(dir, Mode::Buffered);
-                for number in 0..entries {
-                    engine.put(data::key(number), data::value(number));
-                }
+                fill(&engine, entries, batch);
                 println!("ready");
                 loop {
                     std::thread::park();
@@ -126,13 +133,23 @@ impl Start {
             }
             Start::Settled => {
                 let engine = E::open(dir, Mode::Buffered);
-                for first in (0..entries).step_by(10_000) {
-                    let numbers = first..entries.min(first + 10_000);
-                    engine.put_many(&mut numbers.map(|n| (data::key(n), data::value(n))));
-                }
+                fill(&engine, entries, 10_000);
                 engine.settle();
             }
         }
+    }
+}
+
+fn fill<E: Engine>(engine: &E, entries: u64, batch: u64) {
+    let mut first = 0;
+    while first < entries {
+        let end = entries.min(first + batch);
+        if batch == 1 {
+            engine.put(data::key(first), data::value(first));
+        } else {
+            engine.put_many(&mut (first..end).map(|n| (data::key(n), data::value(n))));
+        }
+        first = end;
     }
 }
 
