@@ -1,0 +1,77 @@
+//! The tool: look into a database, import recorded agent runs, see it recover.
+//!
+//! - Only this module prints. Output goes through one writer; when nobody reads it any more, the
+//!   tool stops quietly.
+//! - Exit codes: 0 good, 1 damage or refusal, 2 a wrong command line.
+//! - It uses what every program can use, and the log's reader for `log`.
+//!
+//! The binary `freehold` links freehold's own primitives. To have the tool with yours, call
+//! [`main`] from a binary of your own that links them:
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     freehold::cli::main()
+//! }
+//! ```
+
+mod args;
+mod check;
+mod demo;
+mod failure;
+mod import;
+mod input;
+mod layout;
+mod listing;
+mod log;
+mod moment;
+mod record;
+mod sample;
+mod story;
+mod text;
+mod verify;
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::args::{Arguments, Command};
+use crate::cli::failure::Failure;
+
+/// Reads the process's command line and does what it says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(refusal) => {
+            // Nobody is left to tell if this cannot be written.
+            let _ = refusal.print();
+            return u8::try_from(refusal.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+        }
+    };
+    let mut out = BufWriter::new(io::stdout());
+    let done = run(&arguments.command, &mut out);
+    let done = done.and_then(|()| out.flush().map_err(Failure::Output));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // What was listed before the failure belongs before its message.
+            let _ = out.flush();
+            failure.report()
+        }
+    }
+}
+
+fn run(command: &Command, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
+    match command {
+        Command::ImportRuns(arguments) => import::run(arguments, out),
+        Command::Runs(arguments) => listing::runs(arguments, out),
+        Command::Steps(arguments) => listing::steps(arguments, out),
+        Command::Log(arguments) => log::run(arguments, out),
+        Command::Verify(arguments) => verify::verify(arguments, out),
+        Command::Checkpoint(arguments) => verify::checkpoint(arguments, out),
+        Command::CheckRuns(arguments) => check::run(arguments, out),
+        Command::Demo(arguments) => demo::run(arguments, out),
+        Command::Digest(arguments) => listing::digest(arguments, out),
+    }
+}

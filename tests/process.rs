@@ -1,0 +1,759 @@
+//! The tool as its users meet it: real processes, real files, real kills.
+//!
+//! - Nothing here looks into a file's bytes; databases are read through the library and the tool.
+//! - Everything random comes from one seed, which is printed when a test fails and can be given
+//!   back as `FREEHOLD_SEED`. The operating system decides when a killed process stops, so a
+//!   seed repeats the plan and not the very moment.
+//! - `FREEHOLD_LONG=1` kills 50 times instead of 5.
+
+#![cfg(feature = "cli")]
+#![expect(clippy::disallowed_methods, reason = "these tests make folders and damage files")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use freehold::prelude::*;
+use freehold::primitives::{EventLog, KvStore, RunIndex, StateCell};
+
+const RUNS: &str = include_str!("../src/cli/sample/runs.jsonl");
+const STEPS: &str = include_str!("../src/cli/sample/steps.jsonl");
+
+/// The same clock for every import that is compared with another.
+const CLOCK: [&str; 2] = ["--clock", "1700000000"];
+/// Small files, so that a kill can hit a rotation and a checkpoint.
+const SMALL: [&str; 4] = ["--segment-bytes", "65536", "--checkpoint-bytes", "150000"];
+
+// --- Processes -----------------------------------------------------------------------------------
+
+/// What a process left behind.
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    #[track_caller]
+    fn expect(self, code: i32) -> Ran {
+        let (out, err) = (&self.out, &self.err);
+        assert_eq!(self.code, Some(code), "exit code; stdout:\n{out}\nstderr:\n{err}");
+        assert!(!err.contains("panicked"), "{err}");
+        self
+    }
+
+    /// A refusal: code 1, and one line on standard error that holds every part.
+    #[track_caller]
+    fn refuses(self, parts: &[&str]) {
+        let ran = self.expect(1);
+        assert_eq!(ran.err.lines().count(), 1, "one line: {}", ran.err);
+        for part in parts {
+            assert!(ran.err.contains(part), "found {:?}, expected {part:?} in it", ran.err);
+        }
+    }
+}
+
+fn tool() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
+    command.stdin(Stdio::null()).env_remove("FREEHOLD_SEED");
+    command
+}
+
+fn freehold(arguments: &[&str]) -> Ran {
+    let output = tool().args(arguments).output().expect("the tool starts");
+    Ran {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).expect("UTF-8 on standard output"),
+        err: String::from_utf8(output.stderr).expect("UTF-8 on standard error"),
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("temporary directories have plain names")
+}
+
+// --- Recordings ----------------------------------------------------------------------------------
+
+/// A folder to import, and what stands in it.
+struct Recording {
+    folder: PathBuf,
+    /// The lines of each run's steps.
+    steps: BTreeMap<String, Vec<String>>,
+}
+
+impl Recording {
+    /// The sample, `copies` times, under different names.
+    fn of_sample(place: &Path, copies: usize) -> Recording {
+        let mut runs = String::new();
+        let mut steps = String::new();
+        for copy in 0..copies {
+            let name = format!("\"run_id\":\"{copy}:");
+            for (from, to) in [(RUNS, &mut runs), (STEPS, &mut steps)] {
+                for line in from.lines() {
+                    to.push_str(&line.replacen("\"run_id\":\"", &name, 1));
+                    to.push('\n');
+                }
+            }
+        }
+        Recording::new(place, &runs, &steps)
+    }
+
+    fn new(place: &Path, runs: &str, steps: &str) -> Recording {
+        let folder = place.join("recording");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("runs.jsonl"), runs).unwrap();
+        fs::write(folder.join("steps.jsonl"), steps).unwrap();
+        let mut by_run: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for line in steps.lines() {
+            by_run.entry(run_id(line)).or_default().push(line.to_owned());
+        }
+        Recording { folder, steps: by_run }
+    }
+
+    fn step_count(&self) -> usize {
+        self.steps.values().map(Vec::len).sum()
+    }
+}
+
+fn run_id(line: &str) -> String {
+    let record: serde_json::Value = serde_json::from_str(line).expect("a line of the sample");
+    record["run_id"].as_str().expect("a run_id").to_owned()
+}
+
+fn field(line: &str, name: &str) -> Option<String> {
+    let record: serde_json::Value = serde_json::from_str(line).expect("a line of the sample");
+    record[name].as_str().map(str::to_owned)
+}
+
+// --- States --------------------------------------------------------------------------------------
+
+/// All that a database holds, but for LSNs: with several writers, those depend on who came first.
+fn content(db: &Database) -> BTreeMap<String, Vec<String>> {
+    let view = db.view();
+    let mut content = BTreeMap::new();
+    for row in view.runs() {
+        let run = view.run(row.id).unwrap();
+        let mut lines = vec![format!("id {}", row.id)];
+        let events = run.on::<EventLog>();
+        for (stream, length) in events.streams() {
+            lines.push(format!("stream {stream} {length}"));
+            lines.extend(events.range(stream, ..).map(|event| {
+                format!(
+                    "event {} {} {:?} {:?}",
+                    event.sequence(),
+                    event.event_type(),
+                    event.timestamp(),
+                    event.payload()
+                )
+            }));
+        }
+        lines.extend(run.on::<KvStore>().iter().map(|(key, value)| format!("kv {key:?} {value:?}")));
+        lines.extend(run.on::<StateCell>().iter().map(|(name, cell)| {
+            format!("cell {name} {:?} {} {:?}", cell.value(), cell.version(), cell.timestamp())
+        }));
+        let indexed = view.on::<RunIndex>().get(row.id).expect("each run is in the index");
+        lines.push(format!(
+            "index {} {} {:?} {:?} {:?} {:?} {:?}",
+            indexed.name(),
+            indexed.status(),
+            indexed.created(),
+            indexed.begun(),
+            indexed.ended(),
+            indexed.changed(),
+            indexed.metadata()
+        ));
+        content.insert(row.name.to_string(), lines);
+    }
+    content
+}
+
+/// What must hold after a kill: everything acknowledged is there, at most `in_flight` steps more,
+/// each equal to its line, and all primitives tell of the same steps.
+fn check_after_kill(
+    db: &Database,
+    recording: &Recording,
+    acknowledged: &BTreeMap<String, usize>,
+    in_flight: usize,
+) {
+    let view = db.view();
+    let mut surplus = 0;
+    for (name, lines) in &recording.steps {
+        let acknowledged = acknowledged.get(name).copied().unwrap_or(0);
+        let Some(id) = view.run_named(name) else {
+            assert_eq!(acknowledged, 0, "run {name} is gone");
+            continue;
+        };
+        let run = view.run(id).unwrap();
+        let events: Vec<_> = run.on::<EventLog>().range("steps", ..).collect();
+        assert!(
+            events.len() >= acknowledged,
+            "run {name}: {acknowledged} steps acknowledged, {} there",
+            events.len()
+        );
+        surplus += events.len() - acknowledged;
+        for (event, line) in events.iter().zip(lines) {
+            assert_eq!(event.payload().as_json(), Some(line.as_str()), "run {name}");
+        }
+
+        let kv = run.on::<KvStore>();
+        let counter = |name: &str| -> usize {
+            kv.get(name).map_or(0, |value| std::str::from_utf8(value).unwrap().parse().unwrap())
+        };
+        let there = &lines[..events.len()];
+        assert_eq!(counter("steps"), there.len(), "run {name}");
+        let calls: Vec<_> =
+            there.iter().filter(|line| field(line, "kind").unwrap() == "tool_call").collect();
+        assert_eq!(counter("kind/tool_call"), calls.len(), "run {name}");
+        for tool in calls.iter().filter_map(|line| field(line, "name")) {
+            let expected =
+                calls.iter().filter(|line| field(line, "name").unwrap() == tool).count();
+            assert_eq!(counter(&format!("tool/{tool}")), expected, "run {name}");
+        }
+        let cell = run.on::<StateCell>().get("run").expect("the state of the run");
+        assert_eq!(cell.version(), there.len() as u64 + 1, "run {name}");
+        let indexed = view.on::<RunIndex>().get(id).expect("the run in the index");
+        assert_eq!(indexed.status().is_ended(), there.len() == lines.len(), "run {name}");
+        let steps = indexed.metadata().get("steps").map_or("0", String::as_str);
+        assert_eq!(steps, there.len().to_string(), "run {name}");
+    }
+    assert!(surplus <= in_flight, "{surplus} steps beyond those acknowledged, {in_flight} writers");
+}
+
+fn copy_directory(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_directory(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// Every file below `path` with its bytes.
+fn bytes_of(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(path).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            files.extend(bytes_of(&entry.path()));
+        } else {
+            files.insert(entry.path(), fs::read(entry.path()).unwrap());
+        }
+    }
+    files
+}
+
+fn files_in(directory: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| text(path).ends_with(ending))
+        .collect();
+    files.sort();
+    files
+}
+
+fn open(db: &Path) -> Database {
+    Options::new().checkpoint_on_close(false).open(db).unwrap()
+}
+
+/// A database with the sample in it, in several segments.
+fn imported(place: &Path) -> (PathBuf, Recording) {
+    let recording = Recording::of_sample(place, 1);
+    let db = place.join("db");
+    let segments = ["--segment-bytes", "65536"];
+    import(&db, &recording, &[&CLOCK[..], &segments].concat()).expect(0);
+    (db, recording)
+}
+
+fn import(db: &Path, recording: &Recording, options: &[&str]) -> Ran {
+    let arguments = ["import-runs", text(db), text(&recording.folder)];
+    freehold(&[&arguments[..], options].concat())
+}
+
+// --- Chance --------------------------------------------------------------------------------------
+
+/// SplitMix64 from a seed that can be given.
+struct Chance {
+    seed: u64,
+    state: u64,
+}
+
+impl Chance {
+    fn new(default: u64) -> Chance {
+        let given = std::env::var("FREEHOLD_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = given.unwrap_or(default);
+        Chance { seed, state: seed }
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound.max(1)
+    }
+}
+
+/// Tells the seed when a test fails.
+impl Drop for Chance {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the seed was FREEHOLD_SEED={}", self.seed);
+        }
+    }
+}
+
+// --- Importing -----------------------------------------------------------------------------------
+
+#[test]
+fn an_import_is_whole_and_a_second_one_changes_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let (db, recording) = imported(place.path());
+    let ran = freehold(&["check-runs", text(&db), text(&recording.folder)]).expect(0);
+    assert!(ran.out.starts_with("63 runs, 1,336 steps, "), "{}", ran.out);
+
+    let before = freehold(&["digest", text(&db), "--json"]).expect(0).out;
+    assert!(before.lines().count() > 4 * 60, "{before}");
+    for threads in ["1", "4"] {
+        let ran = import(&db, &recording, &["--threads", threads]).expect(0);
+        assert!(ran.out.contains("0 runs and 0 steps of them new"), "{}", ran.out);
+    }
+    assert_eq!(freehold(&["digest", text(&db), "--json"]).expect(0).out, before);
+
+    let mut sources = Vec::new();
+    let listed = freehold(&["runs", text(&db), "--json"]).expect(0).out;
+    assert_eq!(listed.lines().count(), recording.steps.len());
+    for line in listed.lines() {
+        let run: serde_json::Value = serde_json::from_str(line).unwrap();
+        let source = run["record"]["source"].as_str().unwrap().to_owned();
+        assert_eq!(run["steps"], run["record"]["n_steps"]);
+        assert_eq!(run["tool_calls"], run["record"]["n_tool_calls"]);
+        if sources.contains(&source) {
+            continue;
+        }
+        sources.push(source);
+        let name = run["name"].as_str().unwrap();
+        let steps = freehold(&["steps", text(&db), name, "--json"]).expect(0).out;
+        assert_eq!(steps.lines().collect::<Vec<_>>(), recording.steps[name]);
+        let by_number = ["steps", text(&db), &run["id"].to_string(), "--json"];
+        assert_eq!(freehold(&by_number).expect(0).out, steps);
+        assert!(freehold(&["steps", text(&db), name]).expect(0).out.contains(name));
+    }
+    assert_eq!(sources.len(), 6);
+}
+
+#[test]
+fn buffered_imports_and_imports_by_many_threads_hold_the_same() {
+    let place = tempfile::tempdir().unwrap();
+    let recording = Recording::of_sample(place.path(), 1);
+    let mut contents = Vec::new();
+    for (name, options) in [
+        ("one", &["--threads", "1"][..]),
+        ("many", &["--threads", "7"]),
+        ("buffered", &["--durability", "buffered", "--threads", "2"]),
+    ] {
+        let db = place.path().join(name);
+        import(&db, &recording, &[&CLOCK[..], options].concat()).expect(0);
+        contents.push(content(&open(&db)));
+    }
+    assert!(contents[0] == contents[1], "several threads");
+    assert!(contents[0] == contents[2], "buffered");
+}
+
+#[test]
+fn the_log_names_every_record_and_operation() {
+    let place = tempfile::tempdir().unwrap();
+    let (db, recording) = imported(place.path());
+    let listed = freehold(&["log", text(&db), "--json"]).expect(0).out;
+    let records: Vec<serde_json::Value> =
+        listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(records.len(), 1 + recording.step_count(), "the runs' creation and each step");
+    let mut operations = BTreeMap::new();
+    for (record, lsn) in records.iter().zip(1..) {
+        assert_eq!(record["lsn"], lsn);
+        assert_eq!(record["time"], "2023-11-14T22:13:20.000Z");
+        for entry in record["entries"].as_array().unwrap() {
+            let words = ["primitive", "operation"].map(|key| entry[key].as_str().unwrap());
+            *operations.entry(words.join(" ")).or_insert(0_usize) += 1;
+        }
+    }
+    let count = |name: &str| operations.get(name).copied().unwrap_or(0);
+    let (runs, steps) = (recording.steps.len(), recording.step_count());
+    assert_eq!(count("event append"), steps, "{operations:?}");
+    assert_eq!(count("state transition"), steps, "{operations:?}");
+    assert_eq!(count("state init"), runs, "{operations:?}");
+    assert_eq!(count("run create"), runs, "{operations:?}");
+    assert_eq!(count("run end"), runs, "{operations:?}");
+    assert!(count("kv put") >= 2 * steps, "{operations:?}");
+
+    let name = recording.steps.keys().next().unwrap();
+    let of_run = freehold(&["log", text(&db), "--run", name, "--json"]).expect(0).out;
+    assert_eq!(of_run.lines().count(), 1 + recording.steps[name].len());
+    assert!(freehold(&["log", text(&db)]).expect(0).out.contains("transition"));
+}
+
+#[test]
+fn a_checkpoint_keeps_everything() {
+    let place = tempfile::tempdir().unwrap();
+    let (db, recording) = imported(place.path());
+    let before = freehold(&["digest", text(&db), "--json"]).expect(0).out;
+    for _ in 0..2 {
+        freehold(&["checkpoint", text(&db), "--json"]).expect(0);
+        freehold(&["verify", text(&db)]).expect(0);
+    }
+    assert_eq!(freehold(&["digest", text(&db), "--json"]).expect(0).out, before);
+    freehold(&["check-runs", text(&db), text(&recording.folder)]).expect(0);
+}
+
+#[test]
+fn the_demo_runs_to_its_end() {
+    let ran = freehold(&["demo", "--seed", "7"]).expect(0);
+    assert!(ran.out.contains("SIGKILL when "), "{}", ran.out);
+    assert!(ran.out.contains("1,336 steps"), "{}", ran.out);
+    assert!(ran.out.contains("Nothing acknowledged was lost"), "{}", ran.out);
+}
+
+// --- Kills ---------------------------------------------------------------------------------------
+
+#[test]
+fn kills_of_several_writers_lose_nothing_acknowledged() {
+    let (undisturbed, killed) = kill_loop(4, 0x5eed);
+    assert!(content(&open(&undisturbed.1)) == content(&open(&killed.1)), "the contents differ");
+}
+
+#[test]
+fn kills_of_one_writer_leave_the_very_same_state() {
+    let (undisturbed, killed) = kill_loop(1, 0xfeed);
+    let digest = |db: &Path| freehold(&["digest", text(db), "--json"]).expect(0).out;
+    let expected = digest(&undisturbed.1);
+    assert!(expected.lines().count() > 100);
+    assert_eq!(digest(&killed.1), expected);
+}
+
+type Placed = (tempfile::TempDir, PathBuf);
+
+/// Imports once without and once with kills, the same recording under the same clock.
+fn kill_loop(threads: usize, default_seed: u64) -> (Placed, Placed) {
+    let kills = if std::env::var_os("FREEHOLD_LONG").is_some() { 50 } else { 5 };
+    let mut chance = Chance::new(default_seed);
+    let place = tempfile::tempdir().unwrap();
+    let recording = Recording::of_sample(place.path(), (kills / 2).max(2));
+    let threads_text = threads.to_string();
+    let options = [&CLOCK[..], &SMALL, &["--threads", &threads_text]].concat();
+
+    let db = place.path().join("db");
+    let copy = place.path().join("copy");
+    let mut acknowledged = BTreeMap::new();
+    let mut done = 0;
+    while done < kills {
+        let seen: usize = acknowledged.values().sum();
+        let share = (recording.step_count() - seen) / (kills - done + 1);
+        // Now and then at once, so that the kill can hit the opening.
+        let at_once = chance.below(5) == 0;
+        let goal = if at_once { 0 } else { chance.below(share as u64) as usize };
+        let wait = Duration::from_micros(chance.below(if at_once { 40_000 } else { 3_000 }));
+        let killed = import_until(&db, &recording, &options, goal, wait, &mut acknowledged);
+        assert!(killed, "the import ended before kill {done}: the recording is too short");
+        done += 1;
+
+        if db.exists() && fs::read_dir(&db).unwrap().next().is_some() {
+            freehold(&["verify", text(&db)]).expect(0);
+            // The next import must recover what the kill left, so only a copy is opened here.
+            copy_directory(&db, &copy);
+            check_after_kill(&open(&copy), &recording, &acknowledged, threads);
+            fs::remove_dir_all(&copy).unwrap();
+        }
+    }
+    import(&db, &recording, &options).expect(0);
+    freehold(&["verify", text(&db)]).expect(0);
+    freehold(&["check-runs", text(&db), text(&recording.folder)]).expect(0);
+
+    let other_place = tempfile::tempdir().unwrap();
+    let other = other_place.path().join("db");
+    import(&other, &recording, &CLOCK).expect(0);
+    ((other_place, other), (place, db))
+}
+
+/// Imports until `goal` steps were acknowledged, waits, kills. `false`: it had ended by itself.
+fn import_until(
+    db: &Path,
+    recording: &Recording,
+    options: &[&str],
+    goal: usize,
+    wait: Duration,
+    acknowledged: &mut BTreeMap<String, usize>,
+) -> bool {
+    let mut child = tool()
+        .args(["import-runs", text(db), text(&recording.folder), "--acknowledge"])
+        .args(options)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the tool starts");
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut note = |line: String| {
+        let (run, seq) = line.rsplit_once('\t').expect("a run, a tab, a number");
+        let seq: usize = seq.parse().expect("a number");
+        let steps = acknowledged.entry(run.to_owned()).or_insert(0);
+        assert_eq!(seq, *steps, "run {run}: a step twice, or one left out");
+        *steps += 1;
+    };
+    for _ in 0..goal {
+        let Some(line) = lines.next() else { break };
+        note(line.unwrap());
+    }
+    std::thread::sleep(wait);
+    child.kill().unwrap();
+    let status = child.wait().unwrap();
+    lines.for_each(|line| note(line.unwrap()));
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(said, "", "the import failed");
+    status.code().is_none()
+}
+
+// --- Bad input -----------------------------------------------------------------------------------
+
+#[test]
+fn a_malformed_line_is_named_and_nothing_is_imported() {
+    let place = tempfile::tempdir().unwrap();
+    let (runs, steps) = (RUNS.lines().count(), STEPS.lines().count());
+    let cut = &STEPS[..STEPS.len() - 20];
+    for (bad_runs, bad_steps, parts) in [
+        (format!("{RUNS}{{\"run_id\":"), STEPS.into(), [
+            "recording/runs.jsonl",
+            &format!("line {}: column 10: EOF", runs + 1),
+        ]),
+        (RUNS.into(), cut.to_owned(), [
+            "recording/steps.jsonl",
+            &format!("line {steps}: column"),
+        ]),
+        (RUNS.into(), format!("{STEPS}\n"), [
+            "recording/steps.jsonl",
+            &format!("line {}: the line is blank", steps + 1),
+        ]),
+        (RUNS.replacen("\"n_steps\":", "\"n_steps\":1", 1), STEPS.into(), [
+            "recording/runs.jsonl",
+            "line 1: n_steps is ",
+        ]),
+        (RUNS.into(), STEPS.replacen("\"seq\":3", "\"seq\":4", 1), [
+            "recording/steps.jsonl",
+            "line 4: seq is 4, expected 3",
+        ]),
+    ] {
+        let recording = place.path().join("recording");
+        fs::create_dir_all(&recording).unwrap();
+        fs::write(recording.join("runs.jsonl"), bad_runs).unwrap();
+        fs::write(recording.join("steps.jsonl"), bad_steps).unwrap();
+        let db = place.path().join("db");
+        freehold(&["import-runs", text(&db), text(&recording)]).refuses(&parts);
+        assert!(!db.exists(), "nothing was imported, so nothing was made");
+    }
+    freehold(&["import-runs", "db", text(&place.path().join("nowhere"))])
+        .refuses(&["nowhere/runs.jsonl", "No such file"]);
+}
+
+#[test]
+fn another_recording_of_the_same_run_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let (db, recording) = imported(place.path());
+    let (name, lines) = recording.steps.first_key_value().unwrap();
+    let path = recording.folder.join("steps.jsonl");
+    let steps = fs::read_to_string(&path).unwrap();
+    let other = lines[1].replacen("\"role\":\"", "\"role\":\"un", 1);
+    fs::write(&path, steps.replacen(&lines[1], &other, 1)).unwrap();
+    import(&db, &recording, &[]).refuses(&[name, "step 1 in the database is not the one on"]);
+}
+
+#[test]
+fn a_wrong_command_line_exits_with_2() {
+    for arguments in [
+        &[][..],
+        &["nonsense"],
+        &["runs"],
+        &["runs", "db", "--xml"],
+        &["import-runs", "db", "folder", "--durability", "perhaps"],
+        &["import-runs", "db", "folder", "--threads", "0"],
+    ] {
+        freehold(arguments).expect(2);
+    }
+    assert!(freehold(&["--help"]).expect(0).out.contains("import-runs"));
+    assert!(freehold(&["--version"]).expect(0).out.starts_with("freehold "));
+}
+
+#[test]
+fn a_path_that_is_no_database_is_refused_and_left_as_it_is() {
+    let place = tempfile::tempdir().unwrap();
+    let recording = Recording::of_sample(place.path(), 1);
+    let file = place.path().join("file");
+    fs::write(&file, "text").unwrap();
+    let foreign = place.path().join("foreign");
+    fs::create_dir(&foreign).unwrap();
+    fs::write(foreign.join("letter.txt"), "dear reader").unwrap();
+    let before = bytes_of(place.path());
+    for path in [&file, &foreign] {
+        for command in ["runs", "verify", "checkpoint", "log", "digest"] {
+            freehold(&[command, text(path)]).refuses(&[text(path)]);
+        }
+        import(path, &recording, &[]).refuses(&[text(path)]);
+    }
+    assert!(bytes_of(place.path()) == before, "a refusal changed a file");
+
+    let nowhere = place.path().join("nowhere");
+    for command in ["runs", "verify", "checkpoint", "log", "digest"] {
+        freehold(&[command, text(&nowhere)]).refuses(&[text(&nowhere), "no database is here"]);
+        assert!(!nowhere.exists(), "{command} made something");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_unwritable_directory_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = tempfile::tempdir().unwrap();
+    let recording = Recording::of_sample(place.path(), 1);
+    let locked = place.path().join("locked");
+    fs::create_dir(&locked).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o555)).unwrap();
+    if fs::write(locked.join("probe"), "").is_ok() {
+        // Permissions bind everyone but root.
+        return;
+    }
+    import(&locked, &recording, &[]).refuses(&[text(&locked), "Permission denied"]);
+    import(&locked.join("db"), &recording, &[]).refuses(&[text(&locked), "Permission denied"]);
+}
+
+#[test]
+fn a_database_in_use_is_refused_with_its_holder() {
+    let place = tempfile::tempdir().unwrap();
+    let (db, recording) = imported(place.path());
+    let open = open(&db);
+    let holder = format!("in use by process {}", std::process::id());
+    for command in ["runs", "checkpoint", "digest"] {
+        freehold(&[command, text(&db)]).refuses(&[text(&db), &holder]);
+    }
+    import(&db, &recording, &[]).refuses(&[text(&db), &holder]);
+    open.close().unwrap();
+    freehold(&["runs", text(&db)]).expect(0);
+}
+
+#[test]
+fn an_unknown_run_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let (db, _) = imported(place.path());
+    for run in ["nobody", "0", "64"] {
+        freehold(&["steps", text(&db), run]).refuses(&[text(&db), &format!("no run {run}")]);
+        freehold(&["log", text(&db), "--run", run]).refuses(&[&format!("no run {run}")]);
+    }
+}
+
+#[test]
+fn output_that_nobody_reads_is_no_failure() {
+    let place = tempfile::tempdir().unwrap();
+    let (db, _) = imported(place.path());
+    for command in [&["log"][..], &["log", "--json"], &["runs"], &["digest"]] {
+        let mut child = tool()
+            .arg(command[0])
+            .arg(&db)
+            .args(&command[1..])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // One byte at most, then the reader is gone.
+        let mut one = [0];
+        let _ = child.stdout.take().unwrap().read(&mut one);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{command:?}");
+        assert_eq!(output.status.code(), Some(0), "{command:?}");
+    }
+}
+
+// --- Damage --------------------------------------------------------------------------------------
+
+#[test]
+fn a_damaged_or_missing_segment_is_refused_and_nothing_is_changed() {
+    let place = tempfile::tempdir().unwrap();
+    let (db, recording) = imported(place.path());
+    let sound = place.path().join("sound");
+    copy_directory(&db, &sound);
+    let mut chance = Chance::new(0xdead);
+    let count = files_in(&db.join("wal"), ".wal").len();
+    assert!(count > 4, "{count} segments");
+    for round in 0..12 {
+        fs::remove_dir_all(&db).unwrap();
+        copy_directory(&sound, &db);
+        // Never the last one: an unfinished end is no damage there.
+        let segments = files_in(&db.join("wal"), ".wal");
+        let segment = &segments[chance.below(count as u64 - 1) as usize];
+        let mut bytes = fs::read(segment).unwrap();
+        let at = chance.below(bytes.len() as u64) as usize;
+        let what = match round % 3 {
+            0 => {
+                bytes[at] ^= 1 << chance.below(8);
+                fs::write(segment, &bytes).unwrap();
+                format!("bit flipped in byte {at} of {}", segment.display())
+            }
+            1 => {
+                fs::write(segment, &bytes[..at]).unwrap();
+                format!("{} cut to {at} bytes", segment.display())
+            }
+            _ => {
+                fs::remove_file(segment).unwrap();
+                format!("{} removed", segment.display())
+            }
+        };
+        let before = bytes_of(&db);
+        let ran = freehold(&["verify", text(&db)]);
+        assert_eq!(ran.code, Some(1), "{what}: {}{}", ran.out, ran.err);
+        let name = segment.file_name().unwrap().to_str().unwrap();
+        let neighbour = segments.iter().skip_while(|path| *path != segment).nth(1).unwrap();
+        let neighbour = neighbour.file_name().unwrap().to_str().unwrap();
+        let said = format!("{}{}", ran.out, ran.err);
+        assert!(said.contains(name) || said.contains(neighbour), "{what}: {said}");
+        for command in ["runs", "checkpoint"] {
+            let ran = freehold(&[command, text(&db)]);
+            assert_eq!(ran.code, Some(1), "{what}: {command}: {}{}", ran.out, ran.err);
+            assert!(!ran.err.contains("panicked"), "{what}: {}", ran.err);
+        }
+        import(&db, &recording, &[]).expect(1);
+        assert!(bytes_of(&db) == before, "{what}: a refusal changed a file");
+    }
+}
+
+#[test]
+fn a_damaged_snapshot_is_refused_when_the_log_before_it_is_gone() {
+    let place = tempfile::tempdir().unwrap();
+    let (db, _) = imported(place.path());
+    freehold(&["checkpoint", text(&db)]).expect(0);
+    let sound = place.path().join("sound");
+    copy_directory(&db, &sound);
+    let mut chance = Chance::new(0xbad);
+    for round in 0..6 {
+        fs::remove_dir_all(&db).unwrap();
+        copy_directory(&sound, &db);
+        let snapshots = files_in(&db.join("snapshots"), ".snapshot");
+        assert_eq!(snapshots.len(), 1);
+        let mut bytes = fs::read(&snapshots[0]).unwrap();
+        let at = chance.below(bytes.len() as u64) as usize;
+        if round % 2 == 0 {
+            bytes[at] ^= 1 << chance.below(8);
+        } else {
+            bytes.truncate(at);
+        }
+        fs::write(&snapshots[0], &bytes).unwrap();
+        for command in ["verify", "runs", "digest"] {
+            let ran = freehold(&[command, text(&db)]).expect(1);
+            let name = snapshots[0].file_name().unwrap().to_str().unwrap();
+            let said = format!("{}{}", ran.out, ran.err);
+            assert!(said.contains(name), "byte {at}: {said}");
+        }
+    }
+}
