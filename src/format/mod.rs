@@ -18,7 +18,6 @@ pub(crate) mod layout;
 pub(crate) mod mark;
 pub(crate) mod record;
 pub(crate) mod section;
-pub(crate) mod section;
 pub(crate) mod segment;
 pub(crate) mod snapshot;
 pub(crate) mod version;

@@ -152,7 +152,7 @@ impl RecordHeader {
         let Some(header) = bytes.first_chunk::<HEADER_LEN>() else {
             return Err(Damage::Truncated { of: "record", needed: HEADER_LEN as u64, left });
         };
-        let body_len = u32_at::<{ 0 }>(header);
+        let body_len = u32_at::<0>(header);
         let expected = u32_at::<HEADER_CRC_AT>(header);
         let found = place.checksum(header);
         if found != expected {

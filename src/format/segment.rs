@@ -259,6 +259,11 @@ pub(crate) struct SegmentFooter {
 }
 
 impl SegmentFooter {
+    /// Bytes of this footer.
+    pub(crate) fn encoded_len(&self) -> usize {
+        SegmentFooter::len_with(self.index.len())
+    }
+
     /// Bytes of a footer whose index has `rows` rows.
     pub(crate) const fn len_with(rows: usize) -> usize {
         FOOTER_FIXED_LEN + rows * INDEX_ROW_LEN

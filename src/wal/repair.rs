@@ -1,0 +1,121 @@
+//! Making the end of the last segment good again after a crash: the writes, in their order.
+//!
+//! - What is cut is copied to `quarantine/` first, durably; if that cannot be done nothing is
+//!   changed.
+//! - What is kept is written again in place, with the same bytes, and synced: it may have been read
+//!   from pages whose sync had failed.
+//! - Only then comes the footer. Every step can be interrupted and begun again: until the footer is
+//!   whole the segment is unsealed and ends with the same records.
+
+use std::path::{Path, PathBuf};
+
+use super::create::make_dir;
+use super::failed;
+use super::names::{QUARANTINE_DIR, quarantine_path};
+use super::scan::SegmentReader;
+use super::tail::Tail;
+use crate::disk::{DiskRef, OpenMode, read_full_at, write_all_at};
+use crate::error::Result;
+use crate::id::SegmentId;
+
+/// What was done to the end of a segment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Repaired {
+    /// Bytes that were cut, from the end of the kept records to the last byte that was not zero.
+    pub(crate) cut_bytes: u64,
+    /// The copy of them, below the database's directory; `None` if nothing was cut.
+    pub(crate) quarantine: Option<PathBuf>,
+    /// Bytes of the segment's file now.
+    pub(crate) file_bytes: u64,
+}
+
+/// Cuts and seals the segment in `reader` behind its records up to `tail`.
+///
+/// # Errors
+///
+/// [`Error::NoSpace`](crate::Error::NoSpace) or another of the disk. If the copy could not be made,
+/// nothing was changed; later, the next opening does it all again.
+pub(crate) fn repair(disk: &DiskRef, reader: &SegmentReader, tail: &Tail) -> Result<Repaired> {
+    let cut = cut_bytes(reader, tail);
+    let quarantine = if cut.is_empty() { None } else { Some(quarantine(disk, cut, tail)?) };
+    let file_bytes = seal(disk, reader, tail)?;
+    Ok(Repaired { cut_bytes: cut.len() as u64, quarantine, file_bytes })
+}
+
+/// What [`repair`] would cut: the bytes behind `tail` up to the last that is not zero. A footer that
+/// seals exactly these records is none of them.
+pub(crate) fn cut_bytes<'a>(reader: &'a SegmentReader, tail: &Tail) -> &'a [u8] {
+    let rest = usize::try_from(tail.end).ok().and_then(|end| reader.bytes().get(end..));
+    let rest = rest.unwrap_or_default();
+    let len = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let cut = rest.get(..len).unwrap_or_default();
+    let salt = reader.ends().map_or(0, |ends| ends.header.salt);
+    if cut == tail.footer().encode(salt) { &[] } else { cut }
+}
+
+/// Copies the cut bytes, durably, and says where to.
+fn quarantine(disk: &DiskRef, cut: &[u8], tail: &Tail) -> Result<PathBuf> {
+    make_dir(disk, Path::new(QUARANTINE_DIR))?;
+    let path = free_name(disk, cut, tail.segment, tail.end)?;
+    let failed = |op, source| failed(&**disk, op, &path, cut.len() as u64, source);
+    // The file may be there already with a part of these bytes, from a crash in this very place.
+    let file = match disk.open(&path, OpenMode::CreateNew) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            disk.open(&path, OpenMode::Write)
+        }
+        opened => opened,
+    };
+    let file = file.map_err(|source| failed("create", source))?;
+    write_all_at(&*file, cut, 0).map_err(|source| failed("write", source))?;
+    file.sync().map_err(|source| failed("sync", source))?;
+    disk.sync_dir(Path::new(QUARANTINE_DIR)).map_err(|source| failed("sync", source))?;
+    Ok(path)
+}
+
+/// The first name whose file is not there, or holds nothing but a part of `cut`: an earlier copy is
+/// never overwritten by other bytes.
+fn free_name(disk: &DiskRef, cut: &[u8], segment: SegmentId, offset: u64) -> Result<PathBuf> {
+    let mut attempt = 0;
+    loop {
+        let path = quarantine_path(segment, offset, attempt);
+        let file = match disk.open(&path, OpenMode::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(path),
+            Err(source) => return Err(failed(&**disk, "open", &path, 0, source)),
+        };
+        // One byte more than there should be tells a longer file apart.
+        let mut found = vec![0; cut.len() + 1];
+        let len = read_full_at(&*file, &mut found, 0)
+            .map_err(|source| failed(&**disk, "read", &path, 0, source))?;
+        let found = found.get(..len).unwrap_or_default();
+        // Bytes that never reached the disk read as zeros where later ones did.
+        let is_ours = found.len() <= cut.len()
+            && found.iter().zip(cut).all(|(found, cut)| found == cut || *found == 0);
+        if is_ours {
+            return Ok(path);
+        }
+        attempt += 1;
+    }
+}
+
+/// Writes the kept part again, cuts the rest, seals. Returns the bytes of the file.
+fn seal(disk: &DiskRef, reader: &SegmentReader, tail: &Tail) -> Result<u64> {
+    let path = reader.path();
+    let salt = reader.ends().map_or(0, |ends| ends.header.salt);
+    let footer = tail.footer().encode(salt);
+    let kept = usize::try_from(tail.end).ok().and_then(|end| reader.bytes().get(..end));
+    let kept = kept.unwrap_or_default();
+    let file_bytes = tail.end + footer.len() as u64;
+    let failed = |op, source| failed(&**disk, op, path, footer.len() as u64, source);
+    let file = disk.open(path, OpenMode::Write).map_err(|source| failed("open", source))?;
+    write_all_at(&*file, kept, 0).map_err(|source| failed("write", source))?;
+    // Zeros in place of the footer first, and nothing behind: then a footer that is torn meets
+    // zeros, never a rest of what was cut.
+    write_all_at(&*file, &vec![0; footer.len()], tail.end)
+        .map_err(|source| failed("write", source))?;
+    file.set_size(file_bytes).map_err(|source| failed("cut", source))?;
+    file.sync().map_err(|source| failed("sync", source))?;
+    write_all_at(&*file, &footer, tail.end).map_err(|source| failed("write", source))?;
+    file.sync().map_err(|source| failed("sync", source))?;
+    Ok(file_bytes)
+}
