@@ -1,0 +1,103 @@
+//! Writes the code: only `quote!`, only paths from the root, so that it compiles under
+//! `#![no_implicit_prelude]`, under `#![forbid(unsafe_code)]` and with freehold renamed.
+//!
+//! After an error as much is written as keeps the compiler from errors that only echo it.
+
+mod claims;
+mod operations;
+mod primitive;
+mod stored;
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::{Ident, ImplItem, Item, Path};
+
+use crate::errors::Errors;
+use crate::{check, parse};
+
+/// `#[primitive(..)]`.
+pub(crate) fn primitive(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let Some(primitive) = check::primitive(arguments, item.clone(), &mut errors) else {
+        let errors = errors.into_tokens();
+        let item = without_ours(item);
+        return quote!(#item #errors);
+    };
+    let sound = errors.is_empty();
+    let code = primitive::expand(&primitive, sound);
+    let errors = errors.into_tokens();
+    quote!(#code #errors)
+}
+
+/// `#[operations]`.
+pub(crate) fn operations(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let Some(operations) = check::operations(arguments, item.clone(), &mut errors) else {
+        let errors = errors.into_tokens();
+        let item = without_ours(item);
+        return quote!(#item #errors);
+    };
+    let code = operations::expand(&operations);
+    let errors = errors.into_tokens();
+    quote!(#code #errors)
+}
+
+/// `#[wal(..)]` outside `#[operations]`.
+pub(crate) fn stray_wal(item: TokenStream) -> TokenStream {
+    let error = syn::Error::new(
+        proc_macro2::Span::call_site(),
+        "`#[wal(..)]` belongs on a method of an `impl` block with `#[operations]`",
+    )
+    .into_compile_error();
+    // Beside a method only items of an impl block can stand; an invocation is one everywhere.
+    quote!(#error #item)
+}
+
+/// `#[derive(Stored)]`.
+pub(crate) fn stored(item: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let code = stored::expand(item, &mut errors);
+    let errors = errors.into_tokens();
+    quote!(#code #errors)
+}
+
+/// `register!(..)`.
+pub(crate) fn register(arguments: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let Some(registration) = errors.keep(syn::parse2::<parse::Registration>(arguments)) else {
+        return errors.into_tokens();
+    };
+    let claim = check::claim(registration.claim, &mut errors);
+    let primitive: &Path = &registration.primitive;
+    let Some(last) = primitive.segments.last() else { return errors.into_tokens() };
+    let name = claims::name(&claim, &last.ident);
+    let code = claims::expand(&claim, primitive.to_token_stream(), &name, errors.is_empty());
+    let errors = errors.into_tokens();
+    quote!(#code #errors)
+}
+
+/// An item that was not understood, without the attributes that nobody else knows.
+fn without_ours(item: TokenStream) -> TokenStream {
+    match syn::parse2::<Item>(item.clone()) {
+        Ok(Item::Struct(mut item)) => {
+            for field in &mut item.fields {
+                field.attrs.retain(|each| !each.path().is_ident("index") && !each.path().is_ident("field"));
+            }
+            item.into_token_stream()
+        }
+        Ok(Item::Impl(mut block)) => {
+            for item in &mut block.items {
+                if let ImplItem::Fn(method) = item {
+                    method.attrs.retain(|each| !each.path().is_ident("wal"));
+                }
+            }
+            block.into_token_stream()
+        }
+        _ => item,
+    }
+}
+
+/// The handle's name: `CountersHandle`.
+fn handle_name(primitive: &Ident) -> Ident {
+    quote::format_ident!("{primitive}Handle", span = primitive.span())
+}

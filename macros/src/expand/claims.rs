@@ -1,0 +1,142 @@
+//! A claim in all its forms: the registration, the types that two cannot own, the symbols that two
+//! cannot define, and the element of the linked slice.
+//!
+//! All in one `const _` in the primitive's own module: the linker takes object files whole, so the
+//! symbols must share one with the slice's element.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+
+use crate::model::{Byte, Claim};
+
+/// The primitive's name in the data.
+pub(super) fn name(claim: &Claim, ident: &Ident) -> String {
+    match &claim.name {
+        Some(name) => name.value(),
+        None => syn::ext::IdentExt::unraw(ident).to_string(),
+    }
+}
+
+/// `sound`: nothing was wrong with the primitive. Else only what keeps the compiler quiet.
+pub(super) fn expand(
+    claim: &Claim,
+    primitive: TokenStream,
+    name: &str,
+    sound: bool,
+) -> TokenStream {
+    let krate = &claim.krate;
+    let private = quote!(#krate::__private);
+    let id = claim.id.map_or(0xff, |id| id.value);
+    let mut bytes: Vec<u8> = claim.wal.iter().map(|byte| byte.value).collect();
+    bytes.sort_unstable();
+    let registered = quote! {
+        #[automatically_derived]
+        impl #krate::Registered for #primitive {
+            const CLAIMED_TYPE_ID: u8 = #id;
+            const CLAIMED_NAME: &'static str = #name;
+            const CLAIMED_WAL_TYPES: &'static [u8] = &[#(#bytes),*];
+        }
+    };
+    let Some(id) = claim.id.filter(|_| sound) else { return registered };
+
+    let id_slot = format_ident!("x{:02x}", id.value);
+    let mut owned = vec![owned(&private, "type_id", &id_slot, &primitive)];
+    let mut checks = vec![check(&private, "type_id", &id_slot, id)];
+    let mut symbols = vec![format!("freehold/1: type ID {:#04x} is claimed by two primitives", id.value)];
+    for byte in &claim.wal {
+        let slot = format_ident!("x{:02x}", byte.value);
+        owned.push(self::owned(&private, "wal_type", &slot, &primitive));
+        checks.push(check(&private, "wal_type", &slot, *byte));
+        symbols.push(format!(
+            "freehold/1: WAL type {:#04x} is claimed by two primitives",
+            byte.value
+        ));
+    }
+    let symbols = symbols.iter().map(|symbol| symbol_definition(symbol));
+    quote! {
+        #registered
+
+        const _: () = {
+            #(#owned)*
+            #(#checks)*
+
+            #[#private::linkme::distributed_slice(#private::FREEHOLD_1_PRIMITIVES)]
+            #[linkme(crate = #private::linkme)]
+            static PRIMITIVE: #private::Descriptor =
+                #private::Descriptor::of::<#primitive>(#private::Origin {
+                    crate_name: match ::core::option_env!("CARGO_PKG_NAME") {
+                        ::core::option::Option::Some(name) => name,
+                        ::core::option::Option::None => ::core::module_path!(),
+                    },
+                    crate_version: match ::core::option_env!("CARGO_PKG_VERSION") {
+                        ::core::option::Option::Some(version) => version,
+                        ::core::option::Option::None => "unknown",
+                    },
+                    file: ::core::file!(),
+                    line: ::core::line!(),
+                });
+
+            mod symbols {
+                #(#symbols)*
+            }
+        };
+    }
+}
+
+/// The impl shows in the note of the error, so it stands where the attribute does.
+fn owned(private: &TokenStream, of: &str, slot: &Ident, primitive: &TokenStream) -> TokenStream {
+    let of = format_ident!("{of}");
+    quote! {
+        #[automatically_derived]
+        impl #private::OwnedBy<#primitive> for #private::#of::#slot {}
+    }
+}
+
+/// Every token of the check has a place inside what the user wrote, so that the error is there and
+/// is one.
+fn check(private: &TokenStream, of: &str, slot: &Ident, byte: Byte) -> TokenStream {
+    let of = format_ident!("{of}");
+    let private = respan(private.clone(), byte.first);
+    let inner = quote_spanned!(byte.first=> #private::has_one_owner::<#private::#of::#slot, _);
+    let inner = respan(inner, byte.first);
+    let end = quote_spanned!(byte.last=> >());
+    quote_spanned!(byte.first=> const _: () = #inner #end;)
+}
+
+fn respan(tokens: TokenStream, span: Span) -> TokenStream {
+    tokens
+        .into_iter()
+        .map(|mut token| {
+            if let proc_macro2::TokenTree::Group(group) = &token {
+                let mut group =
+                    proc_macro2::Group::new(group.delimiter(), respan(group.stream(), span));
+                group.set_span(span);
+                token = group.into();
+            } else {
+                token.set_span(span);
+            }
+            token
+        })
+        .collect()
+}
+
+/// A global symbol without an underscore or a mangled part: its name is what the linker prints.
+///
+/// Assembly, since an exported static is dropped under ThinLTO, and two of them with it.
+fn symbol_definition(symbol: &str) -> TokenStream {
+    let elf_and_coff = format!(".globl \"{symbol}\"\n\"{symbol}\":");
+    quote! {
+        #[cfg(any(
+            target_arch = "x86",
+            target_arch = "x86_64",
+            target_arch = "arm",
+            target_arch = "aarch64",
+            target_arch = "arm64ec",
+            target_arch = "riscv32",
+            target_arch = "riscv64",
+            target_arch = "loongarch64",
+            target_arch = "s390x",
+        ))]
+        ::core::arch::global_asm!(#elf_and_coff);
+    }
+}

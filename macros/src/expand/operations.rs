@@ -1,0 +1,320 @@
+//! What `#[operations]` writes: the block itself, a logging method on the handle for each newest
+//! operation, and the `match` that replay goes through.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Ident, Type};
+
+use super::handle_name;
+use crate::model::{Argument, Effect, Kind, Operation, Operations, Output};
+
+pub(super) fn expand(operations: &Operations) -> TokenStream {
+    let Operations { krate, block, primitive, operations } = operations;
+    let private = quote!(#krate::__private);
+    let handle = handle_name(primitive);
+    let newest = operations.iter().filter(|operation| operation.newest);
+    let methods = newest.map(|operation| method(krate, primitive, operation));
+    let shapes = operations.iter().map(|operation| shape(krate, operation));
+    let arms = operations.iter().map(|operation| arm(krate, primitive, operation));
+    let claimed = operations.iter().map(|operation| claimed(krate, primitive, operation));
+    let guards = operations.iter().filter_map(|operation| guard(&private, operation));
+    quote! {
+        #block
+
+        #[automatically_derived]
+        impl #handle<'_> {
+            #(#methods)*
+        }
+
+        #[automatically_derived]
+        impl #krate::Operations for #primitive {
+            const OPERATIONS: &'static [#krate::OperationShape] = &[#(#shapes),*];
+
+            fn apply(
+                &mut self,
+                entry: &#krate::WalEntry<'_>,
+                context: &#krate::OpContext,
+            ) -> ::core::result::Result<(), #krate::Reason> {
+                let _ = context;
+                match (entry.wal_type, entry.version) {
+                    #(#arms)*
+                    _ => ::core::result::Result::Err(#private::unknown_operation::<Self>(entry)),
+                }
+            }
+        }
+
+        const _: () = {
+            #(#claimed)*
+            #(#guards)*
+        };
+    }
+}
+
+/// The method on the handle: logs, applies, and returns freehold's `Result`.
+fn method(krate: &TokenStream, primitive: &Ident, operation: &Operation) -> TokenStream {
+    let Operation { visibility, signature, docs, carried, cfgs, arguments, .. } = operation;
+    let name = &signature.ident;
+    let generics = &signature.generics;
+    let parameters = arguments.iter().map(|argument| {
+        let Argument { name, written, .. } = argument;
+        quote!(#name: #written)
+    });
+    let returned = returned(krate, operation);
+    let errors = errors_section(operation);
+    let body = match &operation.effect {
+        Some(effect) => effect_body(krate, primitive, operation, effect),
+        None => body(krate, primitive, operation),
+    };
+    quote! {
+        #(#docs)*
+        #errors
+        #(#carried)*
+        #(#cfgs)*
+        #visibility fn #name #generics (&mut self, #(#parameters),*) -> #krate::Result<#returned> {
+            #body
+        }
+    }
+}
+
+/// `# Errors`, unless the method's own documentation has it.
+fn errors_section(operation: &Operation) -> TokenStream {
+    let has_section = operation.docs.iter().any(|attribute| {
+        quote!(#attribute).to_string().contains("# Errors")
+    });
+    if has_section {
+        return TokenStream::new();
+    }
+    let rejects = match operation.output {
+        Output::Result(..) => "what the operation returns as its error",
+        Output::Plain(_) => "arguments that are too large for an entry of the log",
+    };
+    let section = format!("\n\n# Errors\n\n`Error::Rejected` with {rejects}; then nothing changed.");
+    quote!(#[doc = #section])
+}
+
+fn returned(krate: &TokenStream, operation: &Operation) -> TokenStream {
+    if let Some(effect) = &operation.effect {
+        let result = &effect.result;
+        return quote!(#result);
+    }
+    match &operation.output {
+        Output::Result(_, Some(success)) => quote!(#success),
+        Output::Result(written, None) => quote!(<#written as #krate::__private::ResultOf>::Success),
+        Output::Plain(ty) => quote!(#ty),
+    }
+}
+
+fn body(krate: &TokenStream, primitive: &Ident, operation: &Operation) -> TokenStream {
+    let private = quote!(#krate::__private);
+    let Operation { wal, version, arguments, .. } = operation;
+    let byte = wal.byte.value;
+    let names: Vec<&Ident> = arguments.iter().map(|argument| &argument.name).collect();
+    let converted = arguments.iter().filter_map(|Argument { name, kind, .. }| match kind {
+        Kind::Into(ty) => Some(quote!(let #name: #ty = ::core::convert::Into::into(#name);)),
+        _ => None,
+    });
+    let wires = arguments.iter().map(|argument| wire(&private, argument));
+    let state = Ident::new("state", Span::mixed_site());
+    let context = Ident::new("context", Span::mixed_site());
+    let payload = Ident::new("payload", Span::mixed_site());
+    let call = call(primitive, operation, &quote!(#state), &quote!(#context), quote!(#(#names),*));
+    quote! {
+        #(#converted)*
+        self.0.operate_with(
+            #byte,
+            #version,
+            (#(#names,)*),
+            |(#(#names,)*), #payload| #payload.encode(&(#(#wires,)*)),
+            |#state, #context, (#(#names,)*)| {
+                let _ = #context;
+                #call
+            },
+        )
+    }
+}
+
+/// Finds the effect, then logs it and makes the change.
+fn effect_body(
+    krate: &TokenStream,
+    primitive: &Ident,
+    operation: &Operation,
+    effect: &Effect,
+) -> TokenStream {
+    let private = quote!(#krate::__private);
+    let Operation { wal, version, arguments, .. } = operation;
+    let byte = wal.byte.value;
+    let names = arguments.iter().map(|argument| &argument.name);
+    let context = Ident::new("context", Span::mixed_site());
+    let found = Ident::new("found", Span::mixed_site());
+    let ty = &effect.effect;
+    let call = call(
+        primitive,
+        operation,
+        &quote!(::core::ops::Deref::deref(&self.0)),
+        &quote!(&#context),
+        quote!(#(#names),*),
+    );
+    quote! {
+        let #context = self.0.next_context();
+        let #found: ::core::result::Result<_, #krate::Reason> = #call;
+        let (effect, value) = #found.map_err(#krate::Error::Rejected)?;
+        self.0.operate_with(
+            #byte,
+            #version,
+            effect,
+            |effect: &#ty, payload| payload.encode(&#private::Wire(effect)),
+            |state, _, effect| {
+                <#primitive as #krate::Apply<#ty>>::apply(state, &effect);
+                ::core::result::Result::Ok(())
+            },
+        )?;
+        ::core::result::Result::Ok(value)
+    }
+}
+
+/// Calls the user's method; gives a `Result<_, Reason>` whatever it returns.
+fn call(
+    primitive: &Ident,
+    operation: &Operation,
+    state: &TokenStream,
+    context: &TokenStream,
+    arguments: TokenStream,
+) -> TokenStream {
+    let name = &operation.signature.ident;
+    let context = operation.context.then(|| quote!(#context,));
+    let called = quote!(#primitive::#name(#state, #context #arguments));
+    match &operation.output {
+        Output::Result(written, _) => quote_spanned! {written.span()=>
+            #called.map_err(::core::convert::Into::into)
+        },
+        Output::Plain(_) => quote!(::core::result::Result::Ok(#called)),
+    }
+}
+
+/// How an argument, at hand as a reference to it, is encoded.
+fn wire(private: &TokenStream, argument: &Argument) -> TokenStream {
+    let Argument { name, kind, .. } = argument;
+    match kind {
+        Kind::Value(ty) | Kind::Into(ty) => quote_spanned!(ty.span()=> #private::Wire(#name)),
+        Kind::Lent(ty) => quote_spanned!(ty.span()=> #private::Wire(*#name)),
+        Kind::AsRef(ty) => quote_spanned! {ty.span()=>
+            #private::Wire(&{ let lent: #ty = ::core::convert::AsRef::as_ref(#name); lent })
+        },
+    }
+}
+
+/// What stands in the payload.
+fn logged(operation: &Operation) -> Vec<&Type> {
+    match &operation.effect {
+        Some(effect) => vec![&effect.effect],
+        None => operation
+            .arguments
+            .iter()
+            .map(|argument| match &argument.kind {
+                Kind::Value(ty) | Kind::Lent(ty) | Kind::AsRef(ty) | Kind::Into(ty) => ty,
+            })
+            .collect(),
+    }
+}
+
+fn arm(krate: &TokenStream, primitive: &Ident, operation: &Operation) -> TokenStream {
+    let Operation { wal, version, cfgs, arguments, .. } = operation;
+    let byte = wal.byte.value;
+    let types = logged(operation);
+    let done = match &operation.effect {
+        Some(effect) => {
+            let ty = &effect.effect;
+            quote! {
+                let effect = entry.load::<#ty>()?;
+                <#primitive as #krate::Apply<#ty>>::apply(self, &effect);
+            }
+        }
+        None => {
+            // Not the user's names, which could be `self`'s or each other's neighbours here.
+            let names: Vec<Ident> = (0..arguments.len())
+                .map(|index| Ident::new(&format!("argument_{index}"), Span::mixed_site()))
+                .collect();
+            let passed = names.iter().zip(arguments).map(|(name, argument)| match argument.kind {
+                Kind::Lent(_) => quote!(&#name),
+                _ => quote!(#name),
+            });
+            let context = quote!(context);
+            let called =
+                call(primitive, operation, &quote!(self), &context, quote!(#(#passed),*));
+            quote! {
+                let (#(#names,)*) = entry.load::<(#(#types,)*)>()?;
+                let outcome: ::core::result::Result<_, #krate::Reason> = #called;
+                let _ = outcome?;
+            }
+        }
+    };
+    quote! {
+        #(#cfgs)*
+        (#byte, #version) => {
+            #done
+            ::core::result::Result::Ok(())
+        }
+    }
+}
+
+fn shape(krate: &TokenStream, operation: &Operation) -> TokenStream {
+    let private = quote!(#krate::__private);
+    let Operation { wal, version, cfgs, signature, arguments, .. } = operation;
+    let byte = wal.byte.value;
+    let name = syn::ext::IdentExt::unraw(&signature.ident).to_string();
+    let labels: Vec<String> = match &operation.effect {
+        Some(_) => vec!["effect".to_owned()],
+        None => arguments
+            .iter()
+            .map(|argument| syn::ext::IdentExt::unraw(&argument.name).to_string())
+            .collect(),
+    };
+    let parts = labels.iter().zip(logged(operation)).map(|(label, ty)| {
+        let label = format!("{label}: ");
+        let shape = quote_spanned!(ty.span()=> <#ty as #private::Stored>::SHAPE);
+        quote!(.text(#label).shape(&#shape).text(", "))
+    });
+    quote! {
+        #(#cfgs)*
+        {
+            const SHAPE: &#private::Shape = &#private::Shape::of("(")#(#parts)*.text(")");
+            #krate::OperationShape {
+                wal_type: #byte,
+                version: #version,
+                name: #name,
+                shape: SHAPE.as_str(),
+                fingerprint: SHAPE.fingerprint(),
+            }
+        }
+    }
+}
+
+/// The byte is one that `#[primitive]` claims.
+fn claimed(krate: &TokenStream, primitive: &Ident, operation: &Operation) -> TokenStream {
+    let byte = operation.wal.byte;
+    let value = byte.value;
+    let cfgs = &operation.cfgs;
+    let check = quote_spanned!(byte.first=> #krate::__private::assert_claimed::<#primitive>(#value));
+    quote!(#(#cfgs)* const _: () = #check;)
+}
+
+/// An alias of `Result` under another name would log what was rejected.
+fn guard(private: &TokenStream, operation: &Operation) -> Option<TokenStream> {
+    let Output::Plain(ty) = &operation.output else { return None };
+    let cfgs = &operation.cfgs;
+    let check = quote_spanned! {ty.span()=>
+        ::core::assert!(
+            !#private::Probe::<#ty>::IS_RESULT,
+            "write `Result<..>` so that a rejected operation is not logged"
+        )
+    };
+    Some(quote! {
+        #(#cfgs)*
+        const _: () = {
+            #[allow(unused_imports)]
+            use #private::NotResult as _;
+            #check
+        };
+    })
+}

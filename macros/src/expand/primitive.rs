@@ -1,0 +1,170 @@
+//! What `#[primitive]` writes: the struct, its handle, its section, its claim.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
+
+use super::{claims, handle_name};
+use crate::model::{Field, Primitive};
+
+pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
+    let Primitive { claim, item, fields } = primitive;
+    let krate = &claim.krate;
+    let private = quote!(#krate::__private);
+    let name = &item.ident;
+    let handle = handle(primitive);
+    let handle_name = handle_name(name);
+
+    let known_as = claims::name(claim, name);
+    let registration = claims::expand(claim, name.to_token_stream(), &known_as, sound);
+    let was = &claim.was;
+    let root_only = claim.root_only;
+    let section_version = match &claim.section_version {
+        Some(version) => quote!(#version),
+        None => quote!(1),
+    };
+
+    let stored: Vec<&Field> = fields.iter().filter(|field| field.rebuild.is_none()).collect();
+    let shapes = stored.iter().map(|field| {
+        let Field { ty, table, cfgs, .. } = field;
+        let label = format!("{table}: ");
+        let ty = quote_spanned!(ty.span()=> <#ty as #private::Stored>::SHAPE);
+        quote! {
+            #(#cfgs)*
+            let shape = shape.text(#label).shape(&#ty).text(", ");
+        }
+    });
+    let saves = stored.iter().map(|field| {
+        let Field { member, table, ty, cfgs, .. } = field;
+        let save = quote_spanned!(ty.span()=> writer.field::<#ty>);
+        quote! {
+            #(#cfgs)*
+            #save(const { #private::table_tag(#table) }, &self.#member)?;
+        }
+    });
+    let loads = stored.iter().map(|field| {
+        let Field { member, table, ty, cfgs, .. } = field;
+        let load = quote_spanned!(ty.span()=> reader.field::<#ty>);
+        quote! {
+            #(#cfgs)*
+            if let ::core::option::Option::Some(value) =
+                #load(const { #private::table_tag(#table) })?
+            {
+                loaded.#member = value;
+            }
+        }
+    });
+    let tags = stored.iter().map(|field| {
+        let Field { table, cfgs, .. } = field;
+        quote!(#(#cfgs)* #private::table_tag(#table))
+    });
+    let rebuilds = fields.iter().filter_map(|field| {
+        let Field { member, ty, cfgs, .. } = field;
+        let how = field.rebuild.as_ref()?;
+        Some(quote! {
+            #(#cfgs)*
+            {
+                let how: fn(&Self) -> #ty = #how;
+                self.#member = how(self);
+            }
+        })
+    });
+
+    quote! {
+        #item
+
+        #handle
+
+        #registration
+
+        const _: () = #private::assert_distinct(&[#(#tags),*]);
+
+        #[automatically_derived]
+        impl #krate::PrimitiveStorageExt for #name {
+            const FORMER_NAMES: &'static [&'static str] = &[#(#was),*];
+            const ROOT_ONLY: bool = #root_only;
+            const SECTION_VERSION: u32 = #section_version;
+            const SECTION_SHAPE: #private::Shape = {
+                let shape = #private::Shape::new();
+                #(#shapes)*
+                shape
+            };
+            const OPERATIONS: &'static [#krate::OperationShape] =
+                <#name as #krate::Operations>::OPERATIONS;
+
+            type Handle<'tx> = #handle_name<'tx>;
+            type Operation<'op> = #krate::WalEntry<'op>;
+
+            fn apply_wal_entry(
+                &mut self,
+                entry: &#krate::WalEntry<'_>,
+                context: &#krate::OpContext,
+            ) -> ::core::result::Result<(), #krate::Reason> {
+                <Self as #krate::Operations>::apply(self, entry, context)
+            }
+
+            fn snapshot_serialize(
+                &self,
+                writer: &mut #krate::SectionWriter<'_>,
+            ) -> #krate::Result<()> {
+                #(#saves)*
+                ::core::result::Result::Ok(())
+            }
+
+            fn snapshot_deserialize(
+                reader: &mut #krate::SectionReader<'_>,
+            ) -> ::core::result::Result<Self, #krate::Reason> {
+                #[allow(unused_mut)]
+                let mut loaded = <Self as ::core::default::Default>::default();
+                #(#loads)*
+                reader.finish()?;
+                ::core::result::Result::Ok(loaded)
+            }
+
+            fn rebuild_indexes(&mut self) -> ::core::result::Result<(), #krate::Reason> {
+                #(#rebuilds)*
+                ::core::result::Result::Ok(())
+            }
+
+            fn to_wal_entry(
+                operation: &#krate::WalEntry<'_>,
+                payload: &mut #krate::PayloadWriter<'_>,
+            ) -> #krate::Result<u8> {
+                payload.set_version(operation.version);
+                payload.bytes(operation.payload)?;
+                ::core::result::Result::Ok(operation.wal_type)
+            }
+        }
+    }
+}
+
+/// The handle is written here and not by `#[operations]`, since it has the struct's visibility.
+fn handle(primitive: &Primitive) -> TokenStream {
+    let krate = &primitive.claim.krate;
+    let name = &primitive.item.ident;
+    let visibility = &primitive.item.vis;
+    let handle_name = handle_name(name);
+    let docs = format!(
+        "[`{name}`] inside a transaction: its operations are logged, and reads go through to it."
+    );
+    quote! {
+        #[doc = #docs]
+        #visibility struct #handle_name<'tx>(#krate::Handle<'tx, #name>);
+
+        #[automatically_derived]
+        impl<'tx> ::core::convert::From<#krate::Handle<'tx, #name>> for #handle_name<'tx> {
+            fn from(handle: #krate::Handle<'tx, #name>) -> Self {
+                Self(handle)
+            }
+        }
+
+        #[automatically_derived]
+        impl ::core::ops::Deref for #handle_name<'_> {
+            type Target = #name;
+
+            fn deref(&self) -> &#name {
+                ::core::ops::Deref::deref(&self.0)
+            }
+        }
+    }
+}

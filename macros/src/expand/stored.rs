@@ -1,0 +1,239 @@
+//! What `#[derive(Stored)]` writes: a struct is archived as the tuple of its fields, an enum as one
+//! of its variants' tuples. No archived type of its own, so no `unsafe` and nothing to document.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Attribute, Data, DeriveInput, Fields, GenericParam, Meta, Type};
+
+use crate::errors::Errors;
+use crate::parse;
+
+/// How many elements a tuple has at most.
+const TUPLE_MAX: usize = 12;
+/// How many variants a sum has at most.
+const SUM_MAX: usize = 8;
+
+pub(super) fn expand(item: TokenStream, errors: &mut Errors) -> TokenStream {
+    let Some(item) = errors.keep(syn::parse2::<DeriveInput>(item)) else {
+        return TokenStream::new();
+    };
+    let krate = krate(&item.attrs, errors);
+    let private = quote!(#krate::__private);
+    for parameter in &item.generics.params {
+        if let GenericParam::Lifetime(lifetime) = parameter {
+            errors.on(lifetime, "a stored type owns what it holds: write `String` for `&str`");
+            return TokenStream::new();
+        }
+    }
+    let forms = match &item.data {
+        Data::Struct(data) => structure(&private, &item.ident, &data.fields),
+        Data::Enum(data) if data.variants.is_empty() => {
+            errors.on(&item.ident, "an enum without variants has no value that could be stored");
+            return TokenStream::new();
+        }
+        Data::Enum(data) => enumeration(&private, &item.ident, data),
+        Data::Union(_) => {
+            errors.on(&item.ident, "a union does not say what it holds: write an enum");
+            return TokenStream::new();
+        }
+    };
+    implementation(&private, &item, &forms)
+}
+
+/// A type in its three forms.
+struct Forms {
+    /// Owned: the tuple or sum that has the archive.
+    owned: TokenStream,
+    /// Borrowed: of the same shape, out of references.
+    lent: TokenStream,
+    /// From `value` to the borrowed form.
+    lend: TokenStream,
+    /// From `loaded`, the owned form, to a value.
+    build: TokenStream,
+    /// The text that its fingerprint is made of.
+    shape: TokenStream,
+}
+
+fn implementation(private: &TokenStream, item: &DeriveInput, forms: &Forms) -> TokenStream {
+    let name = &item.ident;
+    let mut generics = item.generics.clone();
+    for parameter in generics.type_params_mut() {
+        parameter.bounds.push(syn::parse_quote!(#private::StoredOwned));
+    }
+    let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+    let Forms { owned, lent, lend, build, shape } = forms;
+    let label = syn::ext::IdentExt::unraw(name).to_string();
+    quote! {
+        const _: () = {
+            #[automatically_derived]
+            impl #impl_generics #private::Stored for #name #type_generics #where_clause {
+                type Archived = <#owned as #private::Stored>::Archived;
+                type Resolver = <#owned as #private::Stored>::Resolver;
+                type Loaded<'a> = Self;
+                const SHAPE: #private::Shape = #shape.named(#label);
+
+                fn encode(
+                    &self,
+                    encoder: &mut #private::Encoder<'_>,
+                ) -> ::core::result::Result<Self::Resolver, #private::Failure> {
+                    let value = self;
+                    let lent: #lent = #lend;
+                    #private::Stored::encode(&lent, encoder)
+                }
+
+                fn resolve(
+                    &self,
+                    resolver: Self::Resolver,
+                    out: #private::Place<Self::Archived>,
+                ) {
+                    let value = self;
+                    let lent: #lent = #lend;
+                    #private::Stored::resolve(&lent, resolver, out)
+                }
+
+                fn load<'a>(
+                    archived: &'a Self::Archived,
+                ) -> ::core::result::Result<Self, #private::Undecodable> {
+                    let loaded = <#owned as #private::Stored>::load(archived)?;
+                    #build
+                }
+            }
+        };
+    }
+}
+
+fn structure(private: &TokenStream, name: &Ident, fields: &Fields) -> Forms {
+    let types: Vec<Type> = fields.iter().map(|field| field.ty.clone()).collect();
+    let locals = locals(types.len());
+    let members = fields.members();
+    let lent: Vec<TokenStream> = fields.members().map(|member| quote!(&value.#member)).collect();
+    let pattern = nested(&locals.iter().map(|local| quote!(#local)).collect::<Vec<_>>());
+    Forms {
+        owned: owned(&types),
+        lent: lent_types(private, &types),
+        lend: nested(&lent.iter().map(|field| quote!(#private::Wire(#field))).collect::<Vec<_>>()),
+        build: quote! {
+            let #pattern = loaded;
+            ::core::result::Result::Ok(#name { #(#members: #locals),* })
+        },
+        shape: fields_shape(private, quote!(#private::Shape::of("")), fields),
+    }
+}
+
+fn enumeration(private: &TokenStream, name: &Ident, data: &syn::DataEnum) -> Forms {
+    let mut owned_variants = Vec::new();
+    let mut lent_variants = Vec::new();
+    let mut lends = Vec::new();
+    let mut builds = Vec::new();
+    let mut shape = quote!(#private::Shape::of("enum"));
+    let count = data.variants.len();
+    for (index, variant) in data.variants.iter().enumerate() {
+        let ident = &variant.ident;
+        let types: Vec<Type> = variant.fields.iter().map(|field| field.ty.clone()).collect();
+        let locals = locals(types.len());
+        let members: Vec<_> = variant.fields.members().collect();
+        let wires: Vec<TokenStream> =
+            locals.iter().map(|local| quote!(#private::Wire(#local))).collect();
+        let lent = in_sum(private, index, count, nested(&wires));
+        lends.push(quote!(#name::#ident { #(#members: #locals),* } => #lent));
+        let pattern = nested(&locals.iter().map(|local| quote!(#local)).collect::<Vec<_>>());
+        let pattern = in_sum(private, index, count, pattern);
+        builds.push(quote! {
+            #pattern => ::core::result::Result::Ok(#name::#ident { #(#members: #locals),* })
+        });
+        owned_variants.push(owned(&types));
+        lent_variants.push(lent_types(private, &types));
+        let label = format!(" {}", syn::ext::IdentExt::unraw(ident));
+        shape = fields_shape(private, quote!(#shape.text(#label)), &variant.fields);
+    }
+    Forms {
+        owned: sum(private, &owned_variants),
+        lent: sum(private, &lent_variants),
+        lend: quote!(match value { #(#lends,)* }),
+        build: quote! {
+            #[allow(unreachable_patterns)]
+            match loaded {
+                #(#builds,)*
+                _ => ::core::result::Result::Err(#private::Undecodable),
+            }
+        },
+        shape,
+    }
+}
+
+fn locals(count: usize) -> Vec<Ident> {
+    (0..count).map(|index| Ident::new(&format!("field_{index}"), Span::mixed_site())).collect()
+}
+
+/// The names and shapes of the fields behind `shape`.
+fn fields_shape(private: &TokenStream, shape: TokenStream, fields: &Fields) -> TokenStream {
+    let parts = fields.iter().zip(fields.members()).map(|(field, member)| {
+        let label = match member {
+            syn::Member::Named(name) => syn::ext::IdentExt::unraw(&name).to_string(),
+            syn::Member::Unnamed(index) => index.index.to_string(),
+        };
+        let label = format!("{label}: ");
+        let ty = &field.ty;
+        let nested = quote_spanned!(ty.span()=> <#ty as #private::Stored>::SHAPE);
+        quote!(.text(#label).shape(&#nested).text(", "))
+    });
+    quote!(#shape.text("{")#(#parts)*.text("}"))
+}
+
+fn owned(types: &[Type]) -> TokenStream {
+    nested(&types.iter().map(|ty| quote!(#ty)).collect::<Vec<_>>())
+}
+
+fn lent_types(private: &TokenStream, types: &[Type]) -> TokenStream {
+    let wires: Vec<TokenStream> = types
+        .iter()
+        .map(|ty| quote_spanned!(ty.span()=> #private::Wire<'_, #ty>))
+        .collect();
+    nested(&wires)
+}
+
+/// A tuple of the elements; of tuples of them, where they are more than a tuple takes.
+fn nested(elements: &[TokenStream]) -> TokenStream {
+    if elements.len() <= TUPLE_MAX {
+        return quote!((#(#elements,)*));
+    }
+    let groups: Vec<TokenStream> = elements
+        .chunks(elements.len().div_ceil(TUPLE_MAX).max(TUPLE_MAX))
+        .map(nested)
+        .collect();
+    nested(&groups)
+}
+
+/// The sum of the variants; what is beyond the seventh of many is a sum in the eighth place.
+fn sum(private: &TokenStream, variants: &[TokenStream]) -> TokenStream {
+    let mut places: Vec<TokenStream> = if variants.len() > SUM_MAX {
+        let (first, rest) = variants.split_at(SUM_MAX - 1);
+        let rest = sum(private, rest);
+        first.iter().cloned().chain([rest]).collect()
+    } else {
+        variants.to_vec()
+    };
+    places.resize(SUM_MAX, quote!(()));
+    quote!(#private::Sum<#(#places),*>)
+}
+
+/// The variant at `index` of `count`, around what it holds.
+fn in_sum(private: &TokenStream, index: usize, count: usize, inner: TokenStream) -> TokenStream {
+    if count > SUM_MAX && index >= SUM_MAX - 1 {
+        let rest = in_sum(private, index - (SUM_MAX - 1), count - (SUM_MAX - 1), inner);
+        let last = format_ident!("V{}", SUM_MAX - 1);
+        return quote!(#private::Sum::#last(#rest));
+    }
+    let variant = format_ident!("V{index}");
+    quote!(#private::Sum::#variant(#inner))
+}
+
+fn krate(attributes: &[Attribute], errors: &mut Errors) -> TokenStream {
+    let ours = attributes.iter().find(|attribute| attribute.path().is_ident("stored"));
+    let arguments = match ours.map(|attribute| &attribute.meta) {
+        Some(Meta::List(list)) => list.tokens.clone(),
+        _ => TokenStream::new(),
+    };
+    parse::only_crate(arguments, errors)
+}

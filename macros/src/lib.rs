@@ -1,0 +1,77 @@
+//! The attributes of freehold: `#[primitive]`, `#[operations]`, `#[derive(Stored)]`, `register!`.
+//!
+//! Documented where they are exported, in `freehold`. From tokens to tokens in four steps: `parse`
+//! reads, `model` holds what was meant together with the user's own tokens, `check` gathers every
+//! error, `expand` writes.
+
+mod check;
+mod errors;
+mod expand;
+mod model;
+mod parse;
+
+use proc_macro::TokenStream;
+
+/// Makes a struct a primitive: claims its type ID and WAL types, and writes its codec.
+///
+/// ```text
+/// #[primitive(id = 0x80, wal = 0x80..=0x81)]
+/// ```
+///
+/// - `id`: the type ID. 1 to 7 go with the WAL types from `id` × 16, 8 to 255 with any from 0x80.
+/// - `wal`: the WAL types of its operations: one, a range, or a list of both.
+/// - `name = "..."`: the name by which databases know it. Default: the struct's.
+/// - `was = ["..."]`: names it had before.
+/// - `scope = root`: one instance in the root, none in runs.
+/// - `section_version = 2`: the version of its section's layout. Default: 1.
+/// - `crate = fh`: where freehold is found, if it was renamed.
+///
+/// The struct is `Clone` and `Default`. Each field is [`Stored`](macro@Stored), or derived:
+/// `#[index(rebuild = |this| ..)]`. A renamed field says `#[field(was = "old")]`.
+#[proc_macro_attribute]
+pub fn primitive(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::primitive(arguments.into(), item.into()).into()
+}
+
+/// Makes methods the operations of a primitive: logged when they run, called again at replay.
+///
+/// On the primitive's own `impl` block, in the struct's module. Each method with `#[wal(b)]` becomes
+/// an operation; on the handle that `tx.on::<P>()` returns it is logged and returns
+/// `freehold::Result`. Methods without are ordinary.
+///
+/// - `#[wal(0x80)]`: the newest version of the operation.
+/// - `#[wal(0x80, version = 1)]`: an older one, kept with its signature and meaning so that old
+///   records replay. It has no method on the handle.
+/// - `#[wal(0x80, effect)]`: a method with `&self` that returns the effect and a result, or
+///   `Result<(Effect, R), E>`. Only the effect is logged, and `freehold::Apply<Effect>` makes the
+///   change.
+///
+/// A method may take `&OpContext` first. One that returns `Result<..>` may reject: then nothing has
+/// changed and nothing is logged.
+#[proc_macro_attribute]
+pub fn operations(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::operations(arguments.into(), item.into()).into()
+}
+
+/// Marks an operation, inside an `impl` block with `#[operations]`.
+#[proc_macro_attribute]
+pub fn wal(_arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::stray_wal(item.into()).into()
+}
+
+/// Lets a struct or an enum be an argument of operations and a field of primitives. All its fields
+/// are `Stored` themselves.
+///
+/// `#[stored(crate = fh)]` says where freehold is found, if it was renamed.
+#[proc_macro_derive(Stored, attributes(stored))]
+pub fn derive_stored(item: TokenStream) -> TokenStream {
+    expand::stored(item.into()).into()
+}
+
+/// Registers a primitive that implements `PrimitiveStorageExt` by hand:
+/// `freehold::register!(VectorStore, id = 7, wal = 0x70..=0x72)`. In the module of the type; also
+/// `name = ".."` and `crate = ..`.
+#[proc_macro]
+pub fn register(arguments: TokenStream) -> TokenStream {
+    expand::register(arguments.into()).into()
+}

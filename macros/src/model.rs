@@ -1,0 +1,115 @@
+//! What the user meant, with the user's own tokens for the errors to point at.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use syn::{Attribute, Expr, ItemImpl, ItemStruct, LitStr, Member, Signature, Type, Visibility};
+
+/// A byte and the tokens that say it: for a range those of the whole range.
+#[derive(Clone, Copy)]
+pub(crate) struct Byte {
+    pub(crate) value: u8,
+    pub(crate) first: Span,
+    pub(crate) last: Span,
+}
+
+/// What `#[primitive(..)]` and `register!(..)` claim.
+pub(crate) struct Claim {
+    pub(crate) id: Option<Byte>,
+    pub(crate) wal: Vec<Byte>,
+    pub(crate) name: Option<LitStr>,
+    pub(crate) was: Vec<LitStr>,
+    pub(crate) root_only: bool,
+    pub(crate) section_version: Option<Expr>,
+    pub(crate) krate: TokenStream,
+}
+
+/// A struct with `#[primitive]`.
+pub(crate) struct Primitive {
+    pub(crate) claim: Claim,
+    /// The struct without our attributes.
+    pub(crate) item: ItemStruct,
+    pub(crate) fields: Vec<Field>,
+}
+
+/// A field of a primitive.
+pub(crate) struct Field {
+    pub(crate) member: Member,
+    pub(crate) ty: Type,
+    /// The name that its table's tag is made of.
+    pub(crate) table: String,
+    /// How it is rebuilt, if it is derived.
+    pub(crate) rebuild: Option<Expr>,
+    /// The `#[cfg]`s it stands under.
+    pub(crate) cfgs: Vec<Attribute>,
+}
+
+/// An impl block with `#[operations]`.
+pub(crate) struct Operations {
+    pub(crate) krate: TokenStream,
+    /// The block without our attributes.
+    pub(crate) block: ItemImpl,
+    pub(crate) primitive: Ident,
+    pub(crate) operations: Vec<Operation>,
+}
+
+/// A method with `#[wal(..)]`.
+pub(crate) struct Operation {
+    pub(crate) wal: Wal,
+    pub(crate) version: u8,
+    /// Is called on the handle; older versions are not.
+    pub(crate) newest: bool,
+    pub(crate) visibility: Visibility,
+    pub(crate) signature: Signature,
+    pub(crate) docs: Vec<Attribute>,
+    /// The attributes that the handle's method has too.
+    pub(crate) carried: Vec<Attribute>,
+    pub(crate) cfgs: Vec<Attribute>,
+    /// Takes `&OpContext`.
+    pub(crate) context: bool,
+    pub(crate) arguments: Vec<Argument>,
+    pub(crate) output: Output,
+    /// What is logged instead of the arguments.
+    pub(crate) effect: Option<Effect>,
+}
+
+/// The two halves of what an operation in the effect form returns.
+pub(crate) struct Effect {
+    pub(crate) effect: Type,
+    pub(crate) result: Type,
+}
+
+/// What `#[wal(..)]` says.
+#[derive(Clone)]
+pub(crate) struct Wal {
+    pub(crate) byte: Byte,
+    pub(crate) version: Option<(u8, Span)>,
+    pub(crate) effect: bool,
+}
+
+/// An argument of an operation.
+pub(crate) struct Argument {
+    /// As the handle's method calls it.
+    pub(crate) name: Ident,
+    /// As the user wrote it.
+    pub(crate) written: Type,
+    pub(crate) kind: Kind,
+}
+
+/// How an argument is logged and comes back.
+pub(crate) enum Kind {
+    /// As itself, or as a reference into the log.
+    Value(Type),
+    /// By reference to a value that is decoded first.
+    Lent(Type),
+    /// What `AsRef` gives.
+    AsRef(Type),
+    /// What `Into` gives.
+    Into(Type),
+}
+
+/// What an operation returns.
+pub(crate) enum Output {
+    /// `Result<..>`: the type, and its first argument if it is written.
+    Result(Type, Option<Type>),
+    /// Anything else.
+    Plain(Type),
+}

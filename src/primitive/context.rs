@@ -1,0 +1,62 @@
+//! What an operation is told besides its arguments, and what replay hands to it.
+
+use crate::id::{Lsn, Timestamp};
+
+/// The record that an operation belongs to. Its only source of time: what it reads here, replay
+/// reads again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpContext {
+    timestamp: Timestamp,
+    lsn: Lsn,
+    index: u32,
+}
+
+impl OpContext {
+    /// For an engine, or a test, that applies entries itself.
+    #[must_use]
+    pub const fn new(timestamp: Timestamp, lsn: Lsn, index: u32) -> OpContext {
+        OpContext { timestamp, lsn, index }
+    }
+
+    /// The transaction's time. Never less than that of an earlier one.
+    #[must_use]
+    pub const fn timestamp(&self) -> Timestamp {
+        self.timestamp
+    }
+
+    /// The transaction's LSN.
+    #[must_use]
+    pub const fn lsn(&self) -> Lsn {
+        self.lsn
+    }
+
+    /// The operation's place in the transaction. Grows from one operation to the next, not always
+    /// by one.
+    #[must_use]
+    pub const fn index(&self) -> u32 {
+        self.index
+    }
+}
+
+/// One entry of the log with what its record says about it.
+#[derive(Clone, Copy, Debug)]
+pub struct LoggedEntry<'a> {
+    /// The primitive's operation.
+    pub wal_type: u8,
+    /// The operation's version.
+    pub version: u8,
+    /// The entry's place in its record, from 0.
+    pub index: u32,
+    /// The record.
+    pub lsn: Lsn,
+    /// The record's time.
+    pub timestamp: Timestamp,
+    /// The arguments, aligned to 8.
+    pub payload: &'a [u8],
+}
+
+impl LoggedEntry<'_> {
+    pub(crate) fn context(&self) -> OpContext {
+        OpContext::new(self.timestamp, self.lsn, self.index)
+    }
+}

@@ -1,0 +1,356 @@
+//! A primitive as the engine sees it: facts, and functions that generics have made for its type.
+//!
+//! - [`Descriptor::apply_batch`] is one indirect call for a whole batch of entries; inside, the loop
+//!   calls the primitive's own code directly.
+//! - A panic in an operation at replay is caught here and names the operation.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::context::LoggedEntry;
+use super::contract::{OperationShape, PrimitiveStorageExt};
+use super::instance::{Frozen, Instance};
+use super::section::{SectionReader, SectionWriter};
+use crate::error::{Diverged, Error, Reason, Result};
+use crate::format::WalEntry;
+use crate::format::catalog::{CatalogOperation, CatalogRow};
+use crate::id::Lsn;
+
+/// Where a primitive was declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The crate's name.
+    pub crate_name: &'static str,
+    /// The crate's version.
+    pub crate_version: &'static str,
+    /// The source file.
+    pub file: &'static str,
+    /// The line of the claim.
+    pub line: u32,
+}
+
+/// One linked primitive.
+pub struct Descriptor {
+    name: &'static str,
+    former_names: &'static [&'static str],
+    type_id: u8,
+    wal_types: &'static [u8],
+    root_only: bool,
+    section_version: u32,
+    section_shape: &'static str,
+    operations: &'static [OperationShape],
+    origin: Origin,
+    functions: Functions,
+}
+
+/// The indirect calls.
+struct Functions {
+    create: fn() -> Instance,
+    thaw: fn(&Frozen) -> Option<Instance>,
+    freeze: fn(&Instance) -> Option<Frozen>,
+    settle: fn(&mut Instance) -> bool,
+    undo: fn(&mut Instance),
+    apply_batch: fn(&mut Instance, &[LoggedEntry<'_>]) -> Result<(), Error>,
+    save: fn(&Frozen, &mut SectionWriter<'_>) -> Result<()>,
+    load: fn(&mut SectionReader<'_>) -> Result<Instance, Reason>,
+}
+
+/// A shape that lives as long as the program.
+struct SectionShape<P>(std::marker::PhantomData<P>);
+
+impl<P: PrimitiveStorageExt> SectionShape<P> {
+    const SHAPE: &'static super::shape::Shape = &P::SECTION_SHAPE;
+}
+
+impl Descriptor {
+    /// The descriptor of `P`.
+    #[must_use]
+    pub const fn of<P: PrimitiveStorageExt>(origin: Origin) -> Descriptor {
+        assert!(P::TYPE_ID == P::CLAIMED_TYPE_ID, "TYPE_ID is not the type ID that is registered");
+        assert!(
+            same(P::WAL_TYPES, P::CLAIMED_WAL_TYPES),
+            "WAL_TYPES are not the WAL types that are registered"
+        );
+        Descriptor {
+            name: P::NAME,
+            former_names: P::FORMER_NAMES,
+            type_id: P::TYPE_ID,
+            wal_types: P::WAL_TYPES,
+            root_only: P::ROOT_ONLY,
+            section_version: P::SECTION_VERSION,
+            section_shape: SectionShape::<P>::SHAPE.as_str(),
+            operations: P::OPERATIONS,
+            origin,
+            functions: Functions {
+                create: create::<P>,
+                thaw: thaw::<P>,
+                freeze: freeze::<P>,
+                settle: settle::<P>,
+                undo: undo::<P>,
+                apply_batch: apply_batch::<P>,
+                save: save::<P>,
+                load: load::<P>,
+            },
+        }
+    }
+
+    /// The name, by which a database knows it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The names it had before.
+    #[must_use]
+    pub fn former_names(&self) -> &'static [&'static str] {
+        self.former_names
+    }
+
+    /// The type ID.
+    #[must_use]
+    pub fn type_id(&self) -> u8 {
+        self.type_id
+    }
+
+    /// The WAL types, ascending.
+    #[must_use]
+    pub fn wal_types(&self) -> &'static [u8] {
+        self.wal_types
+    }
+
+    /// Whether it has an instance in the root only.
+    #[must_use]
+    pub fn root_only(&self) -> bool {
+        self.root_only
+    }
+
+    /// The version of the layout of its section.
+    #[must_use]
+    pub fn section_version(&self) -> u32 {
+        self.section_version
+    }
+
+    /// The layout of its section, as text.
+    #[must_use]
+    pub fn section_shape(&self) -> &'static str {
+        self.section_shape
+    }
+
+    /// Its operations in all their versions.
+    #[must_use]
+    pub fn operations(&self) -> &'static [OperationShape] {
+        self.operations
+    }
+
+    /// Where it was declared.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// An empty instance.
+    pub(crate) fn create(&self) -> Instance {
+        (self.functions.create)()
+    }
+
+    /// An instance to change, as the frozen one stands. One of another type gives an empty one.
+    pub(crate) fn thaw(&self, frozen: &Frozen) -> Instance {
+        (self.functions.thaw)(frozen).unwrap_or_else(|| self.create())
+    }
+
+    /// The state as it stands, for readers.
+    pub(crate) fn freeze(&self, instance: &Instance) -> Frozen {
+        (self.functions.freeze)(instance)
+            .or_else(|| (self.functions.freeze)(&self.create()))
+            .unwrap_or_else(|| Frozen::new(()))
+    }
+
+    /// The running transaction is committed. Says whether it changed the instance.
+    pub(crate) fn settle(&self, instance: &mut Instance) -> bool {
+        (self.functions.settle)(instance)
+    }
+
+    /// The running transaction never was.
+    pub(crate) fn undo(&self, instance: &mut Instance) {
+        (self.functions.undo)(instance);
+    }
+
+    /// Applies the entries in order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ReplayDiverged`] with the entry that returned an error, or panicked; those before
+    /// it are applied.
+    pub(crate) fn apply_batch(
+        &self,
+        instance: &mut Instance,
+        entries: &[LoggedEntry<'_>],
+    ) -> Result<(), Error> {
+        (self.functions.apply_batch)(instance, entries)
+    }
+
+    /// Writes a frozen state.
+    pub(crate) fn save(&self, frozen: &Frozen, writer: &mut SectionWriter<'_>) -> Result<()> {
+        (self.functions.save)(frozen, writer)
+    }
+
+    /// Reads an instance and builds its indexes.
+    pub(crate) fn load(&self, reader: &mut SectionReader<'_>) -> Result<Instance, Reason> {
+        (self.functions.load)(reader)
+    }
+
+    /// What the catalog holds of it.
+    pub(crate) fn catalog_row(&self) -> CatalogRow {
+        CatalogRow {
+            name: self.name.into(),
+            type_id: self.type_id,
+            wal_types: self.wal_types.to_vec(),
+            root_only: self.root_only,
+            section_version: self.section_version,
+            section_shape: self.section_shape.into(),
+            crate_name: self.origin.crate_name.into(),
+            crate_version: self.origin.crate_version.into(),
+            first_lsn: Lsn::ZERO,
+            operations: self.operations.iter().map(catalog_operation).collect(),
+        }
+    }
+}
+
+fn catalog_operation(operation: &OperationShape) -> CatalogOperation {
+    CatalogOperation {
+        wal_type: operation.wal_type,
+        version: operation.version,
+        name: operation.name.into(),
+        fingerprint: operation.fingerprint,
+        shape: operation.shape.into(),
+    }
+}
+
+/// Name and place: `Counters (src/counters.rs:12)`.
+impl fmt::Display for Descriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}:{})", self.name, self.origin.file, self.origin.line)
+    }
+}
+
+impl fmt::Debug for Descriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Descriptor")
+            .field("name", &self.name)
+            .field("type_id", &self.type_id)
+            .field("wal_types", &self.wal_types)
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
+}
+
+const fn same(left: &[u8], right: &[u8]) -> bool {
+    if left.len() != right.len() {
+        return false;
+    }
+    let mut index = 0;
+    while index < left.len() {
+        if left[index] != right[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
+fn create<P: PrimitiveStorageExt>() -> Instance {
+    Instance::new(P::default())
+}
+
+fn thaw<P: PrimitiveStorageExt>(frozen: &Frozen) -> Option<Instance> {
+    frozen.get::<P>().map(|value| Instance::new(value.clone()))
+}
+
+fn freeze<P: PrimitiveStorageExt>(instance: &Instance) -> Option<Frozen> {
+    instance.get::<P>().map(|value| Frozen::new(value.clone()))
+}
+
+fn settle<P: PrimitiveStorageExt>(instance: &mut Instance) -> bool {
+    instance.live_mut::<P>().is_some_and(|live| live.settle())
+}
+
+fn undo<P: PrimitiveStorageExt>(instance: &mut Instance) {
+    if let Some(live) = instance.live_mut::<P>() {
+        live.undo();
+    }
+}
+
+fn save<P: PrimitiveStorageExt>(frozen: &Frozen, writer: &mut SectionWriter<'_>) -> Result<()> {
+    match frozen.get::<P>() {
+        Some(value) => value.snapshot_serialize(writer),
+        None => Ok(()),
+    }
+}
+
+fn load<P: PrimitiveStorageExt>(reader: &mut SectionReader<'_>) -> Result<Instance, Reason> {
+    let mut value = P::snapshot_deserialize(reader)?;
+    value.rebuild_indexes()?;
+    Ok(Instance::new(value))
+}
+
+fn apply_batch<P: PrimitiveStorageExt>(
+    instance: &mut Instance,
+    entries: &[LoggedEntry<'_>],
+) -> Result<(), Error> {
+    let Some(live) = instance.live_mut::<P>() else { return Ok(()) };
+    let value = live.value_mut();
+    let reached = Cell::new(0);
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        for (index, entry) in entries.iter().enumerate() {
+            reached.set(index);
+            let WalEntryOf { entry, context } = WalEntryOf::from(entry);
+            value.apply_wal_entry(&entry, &context)?;
+        }
+        Ok::<(), Reason>(())
+    }));
+    let reason = match outcome {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(reason)) => reason,
+        Err(panic) => panic_message(&*panic).into(),
+    };
+    Err(match entries.get(reached.get()) {
+        Some(entry) => Error::ReplayDiverged(Box::new(Diverged {
+            lsn: entry.lsn,
+            primitive: P::NAME,
+            wal_type: entry.wal_type,
+            version: entry.version,
+            reason,
+        })),
+        None => Error::Aborted(reason),
+    })
+}
+
+/// The two halves of a logged entry.
+struct WalEntryOf<'a> {
+    entry: WalEntry<'a>,
+    context: super::context::OpContext,
+}
+
+impl<'a> From<&LoggedEntry<'a>> for WalEntryOf<'a> {
+    fn from(logged: &LoggedEntry<'a>) -> WalEntryOf<'a> {
+        WalEntryOf {
+            entry: WalEntry {
+                wal_type: logged.wal_type,
+                version: logged.version,
+                payload: logged.payload,
+            },
+            context: logged.context(),
+        }
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let message = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message");
+    format!("panic: {message}")
+}

@@ -1,0 +1,74 @@
+//! Checks that the attributes' expansions make while they compile.
+
+use std::marker::PhantomData;
+
+use super::contract::{PrimitiveStorageExt, Registered, UnknownOperation};
+use crate::error::Reason;
+use crate::format::WalEntry;
+
+/// Whether a type is a `Result`, however it is called: the inherent constant hides the trait's.
+pub struct Probe<T>(PhantomData<T>);
+
+impl<T, E> Probe<Result<T, E>> {
+    /// It is one.
+    pub const IS_RESULT: bool = true;
+}
+
+/// What a type is that is no `Result`.
+pub trait NotResult {
+    /// It is none.
+    const IS_RESULT: bool = false;
+}
+
+impl<T> NotResult for Probe<T> {}
+
+/// The success type of a `Result` that is known by an alias with the same last name.
+pub trait ResultOf {
+    /// `T` of `Result<T, E>`.
+    type Success;
+}
+
+impl<T, E> ResultOf for Result<T, E> {
+    type Success = T;
+}
+
+/// Refuses an operation whose WAL type the primitive does not claim.
+pub const fn assert_claimed<P: Registered>(wal_type: u8) {
+    let claimed = P::CLAIMED_WAL_TYPES;
+    let mut index = 0;
+    while index < claimed.len() {
+        if claimed[index] == wal_type {
+            return;
+        }
+        index += 1;
+    }
+    // After an error in the claim itself nothing is claimed, and that error says enough.
+    assert!(
+        claimed.is_empty(),
+        "this WAL type is outside the range that #[primitive(wal = ..)] claims"
+    );
+}
+
+/// Refuses two fields whose names have the same hash.
+pub const fn assert_distinct(tags: &[u32]) {
+    let mut first = 0;
+    while first < tags.len() {
+        let mut second = first + 1;
+        while second < tags.len() {
+            assert!(
+                tags[first] != tags[second],
+                "two fields have the same table tag: rename one, or give it another with \
+                 #[field(was = \"..\")]"
+            );
+            second += 1;
+        }
+        first += 1;
+    }
+}
+
+/// The entry names no operation of `P`.
+#[must_use]
+pub fn unknown_operation<P: PrimitiveStorageExt>(entry: &WalEntry<'_>) -> Reason {
+    let WalEntry { wal_type, version, .. } = *entry;
+    UnknownOperation { primitive: P::NAME, wal_type, version }.into()
+}

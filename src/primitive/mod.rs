@@ -1,0 +1,59 @@
+//! All that a primitive's author meets: what a primitive is, what it can store, what its operations
+//! are told, and how they are logged.
+//!
+//! - A primitive knows nothing of files, runs, threads or other primitives.
+//! - Nothing changes its state but an operation that stands in the log.
+//! - Nothing here does I/O.
+
+mod claims;
+mod collections;
+mod context;
+mod contract;
+mod descriptor;
+mod guards;
+mod handle;
+mod instance;
+mod log;
+mod payload;
+mod section;
+mod shape;
+mod stored;
+mod sum;
+
+pub use claims::{CLAIMS, Claim, primitive_for_wal_type, snapshot_primitive_ids, wal_ranges};
+pub use collections::{
+    Bytes, MapIter, MapRange, OrdMap, OrdSet, SetIter, SetRange, Vector, VectorIter,
+};
+pub use context::{LoggedEntry, OpContext};
+pub use contract::{
+    Apply, OperationShape, Operations, PrimitiveStorageExt, Registered, UnknownOperation,
+};
+pub use descriptor::{Descriptor, Origin};
+pub use handle::Handle;
+pub use payload::PayloadWriter;
+pub use section::{RowSink, SectionReader, SectionWriter, TableRows, TableWriter, UnknownTable};
+pub use shape::Shape;
+pub use stored::{Stored, StoredOwned, Undecodable};
+
+pub(crate) use handle::Live;
+pub(crate) use instance::{Frozen, Instance};
+pub(crate) use log::TransactionLog;
+
+/// What the attributes' expansions name. No part of the interface: anything here may change with
+/// any release.
+pub mod private {
+    pub use linkme;
+    pub use rkyv::Place;
+    pub use rkyv::rancor::Failure;
+
+    pub use super::claims::{OwnedBy, has_one_owner, type_id, wal_type};
+    pub use super::descriptor::{Descriptor, Origin};
+    pub use super::shape::{Shape, table_tag};
+    pub use super::guards::{
+        NotResult, Probe, ResultOf, assert_claimed, assert_distinct, unknown_operation,
+    };
+    pub use super::section::Rows;
+    pub use super::stored::{Encoder, Stored, StoredOwned, Undecodable, Wire};
+    pub use super::sum::Sum;
+    pub use crate::registry::FREEHOLD_1_PRIMITIVES;
+}

@@ -1,0 +1,244 @@
+//! What the disk can hold: the codec of arguments and fields.
+//!
+//! - A value is one rkyv archive. Nothing is read from bytes before bytecheck has accepted them.
+//! - Encoding borrows: no owned copy is made of what an argument refers to.
+//! - [`Stored::Loaded`] is what comes back: the type itself, or for `&str`, `&[u8]` and slices of
+//!   numbers a reference into the bytes.
+//! - An archive aligns to at most 8, which is how entries and rows are placed.
+//! - [`Stored::SHAPE`] says everything that decides about the bytes.
+
+mod arrays;
+mod maps;
+mod numbers;
+mod pointers;
+mod text;
+mod tuples;
+
+use std::fmt;
+
+use rkyv::rancor::{Failure, Strategy};
+use rkyv::ser::allocator::{Arena, ArenaHandle};
+use rkyv::ser::{Positional, Writer};
+use rkyv::util::AlignedVec;
+use rkyv::vec::{ArchivedVec, VecResolver};
+use rkyv::{Archive, Place, Portable, Serialize};
+
+use super::section::{Rows, TableWriter};
+use super::shape::Shape;
+use crate::error::Result;
+
+/// What checks an archive before it is read.
+pub(super) type Validator<'a> = rkyv::api::low::LowValidator<'a, Failure>;
+
+/// What an archive is written with.
+pub type Encoder<'a> = Strategy<rkyv::ser::Serializer<Target<'a>, ArenaHandle<'a>, ()>, Failure>;
+
+/// A type whose values freehold stores: as arguments of operations and as fields of primitives.
+///
+/// Implemented for numbers of fixed width, `bool`, `char`, text, bytes, arrays, tuples, `Option`,
+/// `Vec`, `Box`, `Arc`, ordered maps and sets; for your own structs and enums write
+/// `#[derive(Stored)]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be stored",
+    label = "freehold has no lasting form for `{Self}`",
+    note = "your own struct or enum: write `#[derive(Stored)]` on it",
+    note = "`usize`, `isize`: write `u64`, `i64`; `u128`, `i128`: write `[u8; 16]`",
+    note = "`HashMap`, `HashSet`: write `OrdMap`, `OrdSet`; `&[&str]`: write `Vec<&str>`",
+    note = "cells, locks and pointers have no value that could be stored: keep them outside the primitive"
+)]
+pub trait Stored {
+    /// The form in the bytes.
+    type Archived: Portable + for<'v> rkyv::bytecheck::CheckBytes<Validator<'v>> + 'static;
+    /// What the first half of encoding tells the second.
+    type Resolver;
+    /// What comes back from the bytes.
+    type Loaded<'a>;
+
+    /// Everything that decides about the bytes, as text.
+    const SHAPE: Shape;
+
+    /// Whether a field of this type is a section's table with a row for each of its elements.
+    const ROWS: bool = false;
+
+    /// Writes what the archive refers to.
+    ///
+    /// # Errors
+    ///
+    /// The archive does not fit.
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<Self::Resolver, Failure>;
+
+    /// Fills the archive in.
+    fn resolve(&self, resolver: Self::Resolver, out: Place<Self::Archived>);
+
+    /// The value that the archive holds.
+    ///
+    /// # Errors
+    ///
+    /// The archive is sound and yet no value of this type, such as a variant that does not exist.
+    fn load<'a>(archived: &'a Self::Archived) -> Result<Self::Loaded<'a>, Undecodable>;
+
+    /// Writes the elements of a sequence.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Stored::encode).
+    fn encode_slice(slice: &[Self], encoder: &mut Encoder<'_>) -> Result<VecResolver, Failure>
+    where
+        Self: Sized,
+    {
+        ArchivedVec::serialize_from_iter::<Wire<'_, Self>, _, _>(slice.iter().map(Wire), encoder)
+    }
+
+    /// The elements of a sequence.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Stored::load).
+    fn load_slice<'a>(archived: &'a [Self::Archived]) -> Result<Vec<Self::Loaded<'a>>, Undecodable> {
+        archived.iter().map(Self::load).collect()
+    }
+
+    /// Writes a field of this type as a table of a section: one row, unless it is a collection.
+    ///
+    /// # Errors
+    ///
+    /// The row does not fit, or the disk refuses.
+    fn save(&self, table: &mut TableWriter<'_, '_>) -> Result<()>
+    where
+        Self: Sized,
+    {
+        table.row(self)
+    }
+
+    /// Reads what [`save`](Stored::save) wrote.
+    ///
+    /// # Errors
+    ///
+    /// The rows are not what this type writes.
+    fn restore<'a>(rows: &mut Rows<'a>) -> Result<Self::Loaded<'a>, Undecodable> {
+        let row = rows.only()?;
+        Self::load(access::<Self>(row)?)
+    }
+}
+
+/// A stored type whose values come back as themselves, borrowing nothing: what a primitive's fields
+/// must be.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be kept",
+    label = "a value of this type is not owned, or cannot be stored",
+    note = "fields and elements are owned values: write `String` for `&str`, `Bytes` for `&[u8]`"
+)]
+pub trait StoredOwned: for<'a> Stored<Loaded<'a> = Self> + Sized {}
+
+impl<T: for<'a> Stored<Loaded<'a> = T>> StoredOwned for T {}
+
+/// Sound bytes that are no value of the type that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Undecodable;
+
+impl fmt::Display for Undecodable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the bytes do not decode to the arguments or fields that this build has")
+    }
+}
+
+impl std::error::Error for Undecodable {}
+
+impl From<Failure> for Undecodable {
+    fn from(_: Failure) -> Undecodable {
+        Undecodable
+    }
+}
+
+/// Lets rkyv encode a [`Stored`] value by reference.
+pub struct Wire<'a, T: ?Sized>(pub &'a T);
+
+impl<T: Stored + ?Sized> Archive for Wire<'_, T> {
+    type Archived = T::Archived;
+    type Resolver = T::Resolver;
+
+    fn resolve(&self, resolver: Self::Resolver, out: Place<Self::Archived>) {
+        self.0.resolve(resolver, out);
+    }
+}
+
+impl<'e, T: Stored + ?Sized> Serialize<Encoder<'e>> for Wire<'_, T> {
+    fn serialize(&self, encoder: &mut Encoder<'e>) -> Result<Self::Resolver, Failure> {
+        self.0.encode(encoder)
+    }
+}
+
+impl<T: Stored> Stored for Wire<'_, T> {
+    type Archived = T::Archived;
+    type Resolver = T::Resolver;
+    type Loaded<'a> = T::Loaded<'a>;
+    const SHAPE: Shape = T::SHAPE;
+
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<Self::Resolver, Failure> {
+        self.0.encode(encoder)
+    }
+
+    fn resolve(&self, resolver: Self::Resolver, out: Place<Self::Archived>) {
+        Stored::resolve(self.0, resolver, out);
+    }
+
+    fn load<'a>(archived: &'a Self::Archived) -> Result<Self::Loaded<'a>, Undecodable> {
+        T::load(archived)
+    }
+}
+
+/// Where an archive is written: the end of a buffer, up to a bound.
+pub struct Target<'a> {
+    buffer: &'a mut AlignedVec,
+    bytes_max: usize,
+}
+
+impl Positional for Target<'_> {
+    fn pos(&self) -> usize {
+        self.buffer.len()
+    }
+}
+
+impl Writer<Failure> for Target<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if bytes.len() > self.bytes_max.saturating_sub(self.buffer.len()) {
+            return Err(Failure);
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// Appends `value`'s archive to `buffer`, which is as long as a multiple of 8, and lets it grow to
+/// `bytes_max`. The archive's root ends where the buffer then ends.
+pub(crate) fn append<T: Archive + for<'e> Serialize<Encoder<'e>>>(
+    value: &T,
+    buffer: &mut AlignedVec,
+    arena: &mut Arena,
+    bytes_max: usize,
+) -> Result<(), Failure> {
+    const { assert!(align_of::<T::Archived>() <= 8, "an archive aligns to at most 8") }
+    let mut serializer =
+        rkyv::ser::Serializer::new(Target { buffer, bytes_max }, arena.acquire(), ());
+    rkyv::api::serialize_using(value, &mut serializer)?;
+    Ok(())
+}
+
+/// Checks `bytes`, aligned to 8, and finds the archive in them.
+pub(crate) fn access<T: Stored + ?Sized>(bytes: &[u8]) -> Result<&T::Archived, Undecodable> {
+    const { assert!(align_of::<T::Archived>() <= 8, "an archive aligns to at most 8") }
+    // A value without bytes may have no aligned place for its root, and needs none of the entry's.
+    if bytes.is_empty() {
+        return Ok(rkyv::api::low::access::<T::Archived, Failure>(&EMPTY.0)?);
+    }
+    Ok(rkyv::api::low::access::<T::Archived, Failure>(bytes)?)
+}
+
+#[repr(align(16))]
+struct Aligned([u8; 0]);
+
+/// The bytes of a value that has none.
+static EMPTY: Aligned = Aligned([]);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+//! What owns another value or may have one: `Option`, `Box`, `Arc`, `Vec`.
+
+use std::sync::Arc;
+
+use rkyv::rancor::Failure;
+use rkyv::vec::{ArchivedVec, VecResolver};
+use rkyv::{Archive, Place, Serialize};
+
+use super::{Encoder, Stored, Undecodable, Wire};
+use crate::primitive::shape::Shape;
+
+impl<T: Stored> Stored for Option<T> {
+    type Archived = rkyv::option::ArchivedOption<T::Archived>;
+    type Resolver = Option<T::Resolver>;
+    type Loaded<'a> = Option<T::Loaded<'a>>;
+    const SHAPE: Shape = Shape::of("Option<").shape(&T::SHAPE).text(">");
+
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<Self::Resolver, Failure> {
+        self.as_ref().map(Wire).serialize(encoder)
+    }
+
+    fn resolve(&self, resolver: Self::Resolver, out: Place<Self::Archived>) {
+        Archive::resolve(&self.as_ref().map(Wire), resolver, out);
+    }
+
+    fn load<'a>(archived: &'a Self::Archived) -> Result<Self::Loaded<'a>, Undecodable> {
+        archived.as_ref().map(T::load).transpose()
+    }
+}
+
+/// A pointer that leaves no trace in the bytes.
+macro_rules! pointer {
+    ($($pointer:ident)*) => {$(
+        impl<T: Stored> Stored for $pointer<T> {
+            type Archived = T::Archived;
+            type Resolver = T::Resolver;
+            type Loaded<'a> = $pointer<T::Loaded<'a>>;
+            const SHAPE: Shape = T::SHAPE;
+
+            fn encode(&self, encoder: &mut Encoder<'_>) -> Result<Self::Resolver, Failure> {
+                T::encode(self, encoder)
+            }
+
+            fn resolve(&self, resolver: Self::Resolver, out: Place<Self::Archived>) {
+                T::resolve(self, resolver, out);
+            }
+
+            fn load<'a>(archived: &'a Self::Archived) -> Result<Self::Loaded<'a>, Undecodable> {
+                T::load(archived).map($pointer::new)
+            }
+        }
+    )*};
+}
+
+pointer! { Box Arc }
+
+impl<T: Stored> Stored for Vec<T> {
+    type Archived = ArchivedVec<T::Archived>;
+    type Resolver = VecResolver;
+    type Loaded<'a> = Vec<T::Loaded<'a>>;
+    const SHAPE: Shape = Shape::of("[").shape(&T::SHAPE).text("]");
+
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<VecResolver, Failure> {
+        T::encode_slice(self, encoder)
+    }
+
+    fn resolve(&self, resolver: VecResolver, out: Place<Self::Archived>) {
+        ArchivedVec::resolve_from_len(self.len(), resolver, out);
+    }
+
+    fn load<'a>(archived: &'a Self::Archived) -> Result<Self::Loaded<'a>, Undecodable> {
+        T::load_slice(archived.as_slice())
+    }
+}
