@@ -125,12 +125,11 @@ pub(crate) fn import(
     drop(view);
 
     let threads = usize::from(settings.threads);
-    let out = settings.acknowledge.then(|| Mutex::new(out));
     let importing = Importing {
         db,
         recording,
         bar,
-        out: out.as_ref(),
+        out: settings.acknowledge.then(|| Mutex::new(&mut *out as _)),
         added: AtomicU64::new(0),
         stopped: AtomicBool::new(false),
     };
@@ -202,7 +201,7 @@ struct Importing<'a> {
     db: &'a Database,
     recording: &'a Recording,
     bar: &'a ProgressBar,
-    out: Option<&'a Mutex<&'a mut (dyn Write + Send)>>,
+    out: Option<Mutex<&'a mut (dyn Write + Send + 'a)>>,
     added: AtomicU64,
     /// A thread has failed: the others need not go on.
     stopped: AtomicBool,
@@ -222,7 +221,7 @@ impl Importing<'_> {
             self.db.transaction(|tx| add_step(tx, unfinished.id, line, end))?;
             self.added.fetch_add(1, Ordering::Relaxed);
             self.bar.inc(1);
-            if let Some(out) = self.out {
+            if let Some(out) = &self.out {
                 let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
                 writeln!(out, "{}\t{seq}", run.record.run_id)?;
                 out.flush()?;
