@@ -1,0 +1,395 @@
+//! A snapshot file: header, sections, footer table, trailer.
+//!
+//! - The header is at the first byte, the trailer at the last, and the trailer says where the footer
+//!   table is: a file without its last byte is no snapshot.
+//! - A section's data starts on a multiple of 64 of the file, its [`SnapshotSectionHeader`] ends
+//!   right before it, and zeros fill what is between.
+//! - Section 0 is the engine's own, of the same make: one instance, with the [`core_table`]s.
+//! - Sections stand by type ID, instances by run, each once. Nothing in the file depends on a clock,
+//!   an address or a hash: the same history makes the same bytes.
+//! - Every byte is under a checksum that is checked before the byte is used, or is compared with
+//!   the zero it must be. Besides, one checksum covers the whole file up to the trailer.
+
+use crate::error::Damage;
+use crate::format::RUN_NAME_BYTES_MAX;
+use crate::format::cursor::{Cursor, Put};
+use crate::format::layout::{Field, width_of_all};
+use crate::format::section::check_crc;
+#[cfg(test)]
+use crate::format::section::{BLOCK_ROW, INSTANCE_ROW, SECTION_HEADER, SECTION_ROW};
+use crate::format::version::{FEATURES_FIELD, FORMAT_VERSION, Features, HeaderError};
+use crate::id::{DatabaseId, Epoch, Lsn, RunId, Timestamp};
+
+pub use crate::format::section::SnapshotSectionHeader;
+
+const HEADER_MAGIC: [u8; 8] = *b"FREESNAP";
+const TRAILER_MAGIC: [u8; 8] = *b"SNAPTAIL";
+
+const HEADER: &[Field] = &[
+    ("magic `FREESNAP`", 8),
+    ("format version", 4),
+    ("header length", 4),
+    FEATURES_FIELD,
+    ("database", 16),
+    ("LSN covered", 8),
+    ("timestamp of that record", 8),
+    ("chain checksum behind that record", 4),
+    ("epoch of the writer", 4),
+    ("reserved, zero", 4),
+    ("CRC32 of the header so far", 4),
+];
+
+const TRAILER: &[Field] = &[
+    ("file length", 8),
+    ("offset of the footer table", 8),
+    ("section count", 4),
+    ("CRC32 of the footer table", 4),
+    ("CRC32 of the header, as in the header", 4),
+    ("CRC32 of the file up to the trailer", 4),
+    ("reserved, zero", 4),
+    ("CRC32 of the trailer so far", 4),
+    ("magic `SNAPTAIL`", 8),
+];
+
+const RUN_ROW: &[Field] = &[
+    ("run", 8),
+    ("parent, 0 if none", 8),
+    ("LSN of the parent, 0 if none", 8),
+    ("LSN that made it", 8),
+    ("LSN of its last entry, 0 if none", 8),
+    ("name, UTF-8", 0),
+];
+
+/// Bytes of a snapshot's header.
+pub(crate) const HEADER_LEN: usize = width_of_all(HEADER);
+/// Bytes of the trailer.
+pub(crate) const TRAILER_LEN: usize = width_of_all(TRAILER);
+/// What the data of a section is aligned to.
+pub(crate) const SECTION_ALIGN: u64 = 64;
+/// What the footer table is aligned to.
+pub(crate) const FOOTER_ALIGN: u64 = 8;
+
+/// The type ID of the engine's own section.
+pub(crate) const CORE_TYPE_ID: u8 = 0;
+/// The version of that section.
+pub(crate) const CORE_SECTION_VERSION: u32 = 1;
+
+const _: () = assert!(HEADER_LEN == 88);
+const _: () = assert!(TRAILER_LEN == 48);
+
+/// The tables for the document.
+#[cfg(test)]
+pub(crate) const LAYOUTS: &[(&str, &str, &[Field])] = &[
+    (
+        "Header of a snapshot",
+        "At the first byte. In every version magic, format version and header length stand here, \
+         and the header ends in its CRC32.",
+        HEADER,
+    ),
+    ("Header of a section", "Right before the data, which is aligned to 64.", SECTION_HEADER),
+    ("Row of a block index", "Behind the last block of a section.", BLOCK_ROW),
+    ("Row of an instance table", "Behind the block index.", INSTANCE_ROW),
+    ("Row of the footer table", "Behind the last section, aligned to 8.", SECTION_ROW),
+    ("Trailer", "The last bytes of the file.", TRAILER),
+    (
+        "Row of the run table",
+        "In section 0: table 1 is the catalog in one row, table 2 the runs in a row each, \
+         table 3 the next run's number, 8 bytes in one row.",
+        RUN_ROW,
+    ),
+];
+
+/// The tables of section 0.
+pub(crate) mod core_table {
+    /// One row: the catalog.
+    pub(crate) const CATALOG: u32 = 1;
+    /// A row for each run.
+    pub(crate) const RUNS: u32 = 2;
+    /// One row: the number of the next run.
+    pub(crate) const NEXT_RUN: u32 = 3;
+}
+
+/// The header of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SnapshotHeader {
+    pub(crate) features: Features,
+    pub(crate) database: DatabaseId,
+    /// The last record in the state.
+    pub(crate) lsn: Lsn,
+    /// That record's time.
+    pub(crate) timestamp: Timestamp,
+    /// The log's chain checksum behind that record.
+    pub(crate) chain: u32,
+    pub(crate) epoch: Epoch,
+}
+
+impl SnapshotHeader {
+    /// The header's own checksum, which the trailer repeats.
+    pub(crate) fn crc(&self) -> u32 {
+        let bytes = self.encode();
+        crc32fast::hash(bytes.get(..HEADER_LEN - 4).unwrap_or_default())
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEADER_LEN);
+        bytes.put_bytes(&HEADER_MAGIC);
+        bytes.put_u32(FORMAT_VERSION);
+        bytes.put_len_u32(HEADER_LEN);
+        self.features.encode(&mut bytes);
+        bytes.put_bytes(&self.database.0);
+        bytes.put_u64(self.lsn.0);
+        bytes.put_u64(self.timestamp.0);
+        bytes.put_u32(self.chain);
+        bytes.put_u32(self.epoch.0);
+        bytes.put_u32(0);
+        let crc = crc32fast::hash(&bytes);
+        bytes.put_u32(crc);
+        bytes
+    }
+
+    /// Decodes the header at the start of `bytes`, the first of the file.
+    ///
+    /// The checksum comes before the version, so that a flipped bit is not taken for another
+    /// version; hence its place is the same in every version.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<SnapshotHeader, HeaderError> {
+        let mut cursor = Cursor::new(bytes);
+        check_magic(&mut cursor, HEADER_MAGIC, "magic of a snapshot")?;
+        let version = cursor.u32("format version")?;
+        let found = cursor.u32("length of a snapshot's header")?;
+        let len = usize::try_from(found).unwrap_or(usize::MAX);
+        let checked_len = len.saturating_sub(4);
+        let checked =
+            bytes.get(..checked_len).filter(|_| len >= HEADER_LEN).ok_or(Damage::TooLarge {
+                of: "length of a snapshot's header",
+                found: found.into(),
+                most: bytes.len() as u64,
+            })?;
+        let expected = Cursor::new(bytes.get(checked_len..).unwrap_or_default())
+            .u32("checksum of a snapshot's header")?;
+        check_crc("snapshot header", checked, expected)?;
+        if version != FORMAT_VERSION {
+            return Err(HeaderError::Version { found: version });
+        }
+        let features = Features::decode(&mut cursor)?;
+        if features.unknown_incompatible() != 0 {
+            return Err(HeaderError::Features { unknown: features.unknown_incompatible() });
+        }
+        let database = DatabaseId(cursor.array("database of a snapshot")?);
+        let lsn = Lsn(cursor.u64("LSN of a snapshot")?);
+        let timestamp = Timestamp(cursor.u64("timestamp of a snapshot")?);
+        let chain = cursor.u32("chain checksum of a snapshot")?;
+        let epoch = Epoch(cursor.u32("epoch of a snapshot")?);
+        cursor.zeros(4, "reserved bytes of a snapshot's header")?;
+        if len != HEADER_LEN {
+            let expected = HEADER_LEN as u64;
+            let of = "length of a snapshot's header";
+            return Err(Damage::Value { of, found: found.into(), expected }.into());
+        }
+        Ok(SnapshotHeader { features, database, lsn, timestamp, chain, epoch })
+    }
+}
+
+/// The end of a snapshot, from which everything else is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Trailer {
+    pub(crate) file_len: u64,
+    pub(crate) footer_offset: u64,
+    pub(crate) section_count: u32,
+    pub(crate) footer_crc: u32,
+    pub(crate) header_crc: u32,
+    pub(crate) file_crc: u32,
+}
+
+impl Trailer {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(TRAILER_LEN);
+        bytes.put_u64(self.file_len);
+        bytes.put_u64(self.footer_offset);
+        bytes.put_u32(self.section_count);
+        bytes.put_u32(self.footer_crc);
+        bytes.put_u32(self.header_crc);
+        bytes.put_u32(self.file_crc);
+        bytes.put_u32(0);
+        let crc = crc32fast::hash(&bytes);
+        bytes.put_u32(crc);
+        bytes.put_bytes(&TRAILER_MAGIC);
+        bytes
+    }
+
+    /// Decodes the last bytes of a file of `file_len` bytes.
+    pub(crate) fn decode(bytes: &[u8; TRAILER_LEN], file_len: u64) -> Result<Trailer, Damage> {
+        let mut cursor = Cursor::new(bytes);
+        let trailer = Trailer {
+            file_len: cursor.u64("file length in a trailer")?,
+            footer_offset: cursor.u64("offset of a footer table")?,
+            section_count: cursor.u32("section count of a snapshot")?,
+            footer_crc: cursor.u32("checksum of a footer table")?,
+            header_crc: cursor.u32("checksum of a header in a trailer")?,
+            file_crc: cursor.u32("checksum of a file")?,
+        };
+        let reserved = cursor.u32("reserved bytes of a trailer")?;
+        let checked = bytes.get(..cursor.position()).unwrap_or_default();
+        let crc = cursor.u32("checksum of a trailer")?;
+        check_magic(&mut cursor, TRAILER_MAGIC, "magic of a trailer")?;
+        check_crc("trailer", checked, crc)?;
+        if reserved != 0 {
+            return Err(Damage::Undecodable { of: "reserved bytes of a trailer" });
+        }
+        if trailer.file_len != file_len {
+            let (found, expected) = (file_len, trailer.file_len);
+            return Err(Damage::Value { of: "file length", found, expected });
+        }
+        Ok(trailer)
+    }
+}
+
+/// One run, as the run table has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RunRow {
+    pub(crate) run: RunId,
+    /// The run it was forked from, and at which record.
+    pub(crate) parent: Option<(RunId, Lsn)>,
+    /// The record that made it.
+    pub(crate) created_lsn: Lsn,
+    /// The last record with an entry of the run; 0 if there is none.
+    pub(crate) last_lsn: Lsn,
+    pub(crate) name: String,
+}
+
+impl RunRow {
+    pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
+        let (parent, parent_lsn) = self.parent.unwrap_or_default();
+        bytes.put_u64(self.run.0);
+        bytes.put_u64(parent.0);
+        bytes.put_u64(parent_lsn.0);
+        bytes.put_u64(self.created_lsn.0);
+        bytes.put_u64(self.last_lsn.0);
+        bytes.put_bytes(self.name.as_bytes());
+    }
+
+    pub(crate) fn decode(row: &[u8]) -> Result<RunRow, Damage> {
+        let mut cursor = Cursor::new(row);
+        let run = RunId(cursor.u64("run of a run table")?);
+        let parent = RunId(cursor.u64("parent of a run")?);
+        let parent_lsn = Lsn(cursor.u64("LSN of a run's parent")?);
+        let created_lsn = Lsn(cursor.u64("LSN that made a run")?);
+        let last_lsn = Lsn(cursor.u64("last LSN of a run")?);
+        let name = cursor.rest();
+        if name.len() > RUN_NAME_BYTES_MAX {
+            let (found, most) = (name.len() as u64, RUN_NAME_BYTES_MAX as u64);
+            return Err(Damage::TooLarge { of: "length of a run's name", found, most });
+        }
+        let name = std::str::from_utf8(name)
+            .map_err(|_| Damage::Undecodable { of: "name of a run" })?
+            .to_owned();
+        let parent = (parent != RunId::ROOT).then_some((parent, parent_lsn));
+        if parent.is_none() && parent_lsn != Lsn::ZERO {
+            let of = "LSN of a run's parent";
+            return Err(Damage::Value { of, found: parent_lsn.0, expected: 0 });
+        }
+        Ok(RunRow { run, parent, created_lsn, last_lsn, name })
+    }
+}
+
+fn check_magic(cursor: &mut Cursor<'_>, magic: [u8; 8], of: &'static str) -> Result<(), Damage> {
+    let found = cursor.array::<8>(of)?;
+    if found == magic {
+        return Ok(());
+    }
+    // As a person sees it in a dump: the first byte first.
+    let (found, expected) = (u64::from_be_bytes(found), u64::from_be_bytes(magic));
+    Err(Damage::Value { of, found, expected })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> SnapshotHeader {
+        SnapshotHeader {
+            features: Features { compatible: 1, read_only_compatible: 2, incompatible: 0 },
+            database: DatabaseId([3; 16]),
+            lsn: Lsn(4),
+            timestamp: Timestamp(5),
+            chain: 6,
+            epoch: Epoch(7),
+        }
+    }
+
+    #[test]
+    fn a_header_comes_back_also_when_more_stands_behind_it() {
+        let mut bytes = header().encode();
+        assert_eq!(bytes.len(), HEADER_LEN);
+        assert_eq!(bytes[HEADER_LEN - 4..], header().crc().to_le_bytes());
+        bytes.extend_from_slice(&[0xff; 100]);
+        assert_eq!(SnapshotHeader::decode(&bytes), Ok(header()));
+        for len in 0..HEADER_LEN {
+            let short = SnapshotHeader::decode(&bytes[..len]);
+            assert!(matches!(short, Err(HeaderError::Damage(_))), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_in_the_version_is_damage_and_a_newer_version_with_a_longer_header_is_none() {
+        let mut bytes = header().encode();
+        bytes[8] ^= 1;
+        let damage = Damage::Checksum {
+            of: "snapshot header",
+            found: crc32fast::hash(&bytes[..HEADER_LEN - 4]),
+            expected: header().crc(),
+        };
+        assert_eq!(SnapshotHeader::decode(&bytes), Err(HeaderError::Damage(damage)));
+
+        let mut newer = header().encode();
+        newer[8..12].copy_from_slice(&9u32.to_le_bytes());
+        newer[12..16].copy_from_slice(&200u32.to_le_bytes());
+        newer.resize(196, 0xab);
+        let crc = crc32fast::hash(&newer);
+        newer.put_u32(crc);
+        newer.resize(1_000, 0);
+        assert_eq!(SnapshotHeader::decode(&newer), Err(HeaderError::Version { found: 9 }));
+    }
+
+    #[test]
+    fn a_trailer_comes_back_for_a_file_of_its_length_alone() {
+        let trailer = Trailer {
+            file_len: 1_000,
+            footer_offset: 2,
+            section_count: 3,
+            footer_crc: 4,
+            header_crc: 5,
+            file_crc: 6,
+        };
+        let bytes: [u8; TRAILER_LEN] = trailer.encode().try_into().unwrap();
+        assert_eq!(Trailer::decode(&bytes, 1_000), Ok(trailer));
+        let other = Damage::Value { of: "file length", found: 999, expected: 1_000 };
+        assert_eq!(Trailer::decode(&bytes, 999), Err(other));
+    }
+
+    #[test]
+    fn a_run_comes_back() {
+        for parent in [None, Some((RunId(3), Lsn(9)))] {
+            let run = RunRow {
+                run: RunId(5),
+                parent,
+                created_lsn: Lsn(10),
+                last_lsn: Lsn(11),
+                name: "retail/año".into(),
+            };
+            let mut bytes = Vec::new();
+            run.encode(&mut bytes);
+            assert_eq!(RunRow::decode(&bytes), Ok(run));
+            for len in 0..width_of_all(RUN_ROW) {
+                assert!(RunRow::decode(&bytes[..len]).is_err(), "{len}");
+            }
+            bytes.resize(width_of_all(RUN_ROW) + RUN_NAME_BYTES_MAX + 1, b'a');
+            assert!(matches!(RunRow::decode(&bytes), Err(Damage::TooLarge { .. })));
+            bytes.truncate(width_of_all(RUN_ROW));
+            bytes.put_u8(0xff);
+            assert!(matches!(RunRow::decode(&bytes), Err(Damage::Undecodable { .. })));
+        }
+        let mut bytes = vec![0; width_of_all(RUN_ROW)];
+        bytes[16] = 1;
+        assert!(RunRow::decode(&bytes).is_err(), "an LSN of no parent");
+    }
+}
