@@ -59,7 +59,7 @@ pub(crate) mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::format::{catalog, core_entry, entry, mark, record, segment};
+    use crate::format::{block, catalog, core_entry, entry, mark, record, segment, snapshot};
 
     const FIELDS: &[Field] = &[("one", 4), ("two", 8), ("three", 4)];
 
@@ -74,16 +74,21 @@ pub(crate) mod tests {
 
     /// A layout as a table of its document: offset, bytes, field.
     fn table(title: &str, about: &str, fields: &[Field]) -> String {
-        let mut text =
-            format!("### {title}\n\n{about}\n\n| offset | bytes | field |\n|---|---|---|\n");
-        let mut offset = 0;
-        for (name, width) in fields {
-            // A width of 0 stands for a part whose length another field says.
-            let bytes = if *width == 0 { "…".to_string() } else { width.to_string() };
-            writeln!(text, "| {offset} | {bytes} | {name} |").unwrap();
-            offset += width;
+        let mut text = format!("### {title}\n\n");
+        if !about.is_empty() {
+            writeln!(text, "{about}\n").unwrap();
         }
-        writeln!(text, "| {offset} | | end |\n").unwrap();
+        text.push_str("| offset | bytes | field |\n|---|---|---|\n");
+        let mut offset = Some(0);
+        let shown = |number: Option<usize>| number.map_or("…".to_string(), |it| it.to_string());
+        for (name, width) in fields {
+            // A width of 0 stands for a part whose length another field says; what follows it has no
+            // fixed offset.
+            let width = (*width > 0).then_some(*width);
+            writeln!(text, "| {} | {} | {name} |", shown(offset), shown(width)).unwrap();
+            offset = offset.zip(width).map(|(offset, width)| offset + width);
+        }
+        writeln!(text, "| {} | | end |\n", shown(offset)).unwrap();
         text
     }
 
@@ -97,6 +102,8 @@ pub(crate) mod tests {
             ("Core entries", core_entry::LAYOUTS),
             ("Synced mark", mark::LAYOUTS),
             ("Catalog", catalog::LAYOUTS),
+            ("Snapshot", snapshot::LAYOUTS),
+            ("Block", block::LAYOUTS),
         ];
         for (title, layouts) in sections {
             writeln!(text, "## {title}\n").unwrap();

@@ -344,7 +344,7 @@ mod tests {
         thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    for _ in 0..200 {
+                    for _ in 0..400 {
                         let lsn = Lsn(given.last.fetch_add(1, Ordering::SeqCst) + 1);
                         let done = given.group.wait(lsn, || match given.lead() {
                             Ok(covered) if covered.0 > 300 => Err(Error::Closed),

@@ -34,3 +34,6 @@ fn failed(disk: &dyn Disk, op: &'static str, path: &Path, needed: u64, source: i
         error => error,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 //! - Only then comes the footer. Every step can be interrupted and begun again: until the footer is
 //!   whole the segment is unsealed and ends with the same records.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::create::make_dir;
@@ -16,7 +17,6 @@ use super::scan::SegmentReader;
 use super::tail::Tail;
 use crate::disk::{DiskRef, OpenMode, read_full_at, write_all_at};
 use crate::error::Result;
-use crate::id::SegmentId;
 
 /// What was done to the end of a segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,46 +53,47 @@ pub(crate) fn cut_bytes<'a>(reader: &'a SegmentReader, tail: &Tail) -> &'a [u8] 
     if cut == tail.footer().encode(salt) { &[] } else { cut }
 }
 
-/// Copies the cut bytes, durably, and says where to.
+/// Copies the cut bytes, durably, and says where to. A copy has its name only once it is whole.
 fn quarantine(disk: &DiskRef, cut: &[u8], tail: &Tail) -> Result<PathBuf> {
     make_dir(disk, Path::new(QUARANTINE_DIR))?;
-    let path = free_name(disk, cut, tail.segment, tail.end)?;
+    let (path, is_there) = name_for(disk, cut, tail)?;
     let failed = |op, source| failed(&**disk, op, &path, cut.len() as u64, source);
-    // The file may be there already with a part of these bytes, from a crash in this very place.
-    let file = match disk.open(&path, OpenMode::CreateNew) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            disk.open(&path, OpenMode::Write)
-        }
-        opened => opened,
-    };
-    let file = file.map_err(|source| failed("create", source))?;
-    write_all_at(&*file, cut, 0).map_err(|source| failed("write", source))?;
-    file.sync().map_err(|source| failed("sync", source))?;
+    if !is_there {
+        let temporary = path.with_extension("cut.tmp");
+        let file = match disk.open(&temporary, OpenMode::CreateNew) {
+            // From a crash in this very place.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                disk.remove(&temporary).and_then(|()| disk.open(&temporary, OpenMode::CreateNew))
+            }
+            opened => opened,
+        };
+        let file = file.map_err(|source| failed("create", source))?;
+        write_all_at(&*file, cut, 0).map_err(|source| failed("write", source))?;
+        file.sync().map_err(|source| failed("sync", source))?;
+        disk.rename(&temporary, &path).map_err(|source| failed("rename", source))?;
+    }
+    // Also where it was there: its name may not be durable yet.
     disk.sync_dir(Path::new(QUARANTINE_DIR)).map_err(|source| failed("sync", source))?;
     Ok(path)
 }
 
-/// The first name whose file is not there, or holds nothing but a part of `cut`: an earlier copy is
-/// never overwritten by other bytes.
-fn free_name(disk: &DiskRef, cut: &[u8], segment: SegmentId, offset: u64) -> Result<PathBuf> {
+/// The name for the copy, and whether it is there already: a copy is never overwritten by other
+/// bytes.
+fn name_for(disk: &DiskRef, cut: &[u8], tail: &Tail) -> Result<(PathBuf, bool)> {
     let mut attempt = 0;
     loop {
-        let path = quarantine_path(segment, offset, attempt);
+        let path = quarantine_path(tail.segment, tail.end, attempt);
         let file = match disk.open(&path, OpenMode::Read) {
             Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((path, false)),
             Err(source) => return Err(failed(&**disk, "open", &path, 0, source)),
         };
         // One byte more than there should be tells a longer file apart.
         let mut found = vec![0; cut.len() + 1];
         let len = read_full_at(&*file, &mut found, 0)
             .map_err(|source| failed(&**disk, "read", &path, 0, source))?;
-        let found = found.get(..len).unwrap_or_default();
-        // Bytes that never reached the disk read as zeros where later ones did.
-        let is_ours = found.len() <= cut.len()
-            && found.iter().zip(cut).all(|(found, cut)| found == cut || *found == 0);
-        if is_ours {
-            return Ok(path);
+        if found.get(..len) == Some(cut) {
+            return Ok((path, true));
         }
         attempt += 1;
     }
