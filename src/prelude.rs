@@ -1,7 +1,21 @@
 //! What a program that keeps its state in freehold names: `use freehold::prelude::*;`.
 
 pub use crate::{
-    Apply, Bytes, Handle, OpContext, OrdMap, OrdSet, PayloadWriter, PrimitiveStorageExt, Reason,
-    SectionReader, SectionWriter, Stored, Vector, WalEntry, operations, primitive, register, wal,
+    Apply, Bytes, Handle, OpContext, OrdMap, OrdSet, PayloadWriter, PrimitiveRegistry,
+    PrimitiveStorageExt, Reason, SectionReader, SectionWriter, SnapshotSectionHeader, Stored,
+    Vector, WalEntry, operations, primitive, primitive_for_wal_type, register,
+    snapshot_primitive_ids, wal, wal_ranges,
 };
-pub use crate::{Error, Lsn, RunId, Timestamp};
+pub use crate::{
+    Control, Database, Durability, Error, Lsn, Options, Pending, Result, Run, RunId, RunNameError,
+    RunTransaction, RunView, Timestamp, Transaction, View,
+};
+
+#[cfg(feature = "event")]
+pub use crate::primitives::EventLog;
+#[cfg(feature = "kv")]
+pub use crate::primitives::KvStore;
+#[cfg(feature = "run")]
+pub use crate::primitives::RunIndex;
+#[cfg(feature = "state")]
+pub use crate::primitives::StateCell;

@@ -1,0 +1,229 @@
+//! From a closure to the disk: applying, queueing, syncing, publishing.
+//!
+//! A transaction is applied to the working state and its record joins the queue under the writer's
+//! lock. Whoever waits for durability may find itself the *leader*: it takes the whole queue,
+//! writes it, syncs it, publishes the state that belongs to it, and wakes those it covered. The
+//! next group gathers meanwhile.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::MutexGuard;
+use std::sync::atomic::Ordering;
+
+use super::{Core, Durability, Files, Transaction, Writer, locked};
+use crate::error::{Error, Result};
+use crate::format::{RECORD_BYTES_MAX, record};
+use crate::id::Lsn;
+
+thread_local! {
+    /// The databases whose transactions run on this thread, by the address of their core.
+    static INSIDE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
+
+/// While it lives, this thread is inside a transaction of one database.
+struct Inside;
+
+impl Inside {
+    fn enter(core: &Core) -> Inside {
+        INSIDE.with_borrow_mut(|inside| inside.push(core.address()));
+        Inside
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.with_borrow_mut(Vec::pop);
+    }
+}
+
+/// A record that is larger than the documented maximum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a transaction's record has {found} bytes, at most {RECORD_BYTES_MAX} fit")]
+pub struct RecordTooLarge {
+    /// Bytes of the record's body.
+    pub found: usize,
+}
+
+impl Core {
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    fn is_inside(&self) -> bool {
+        INSIDE.with_borrow(|inside| inside.contains(&self.address()))
+    }
+
+    /// A call that would wait for the transaction it stands in is an error, not a deadlock.
+    pub(super) fn refuse_nested(&self, call: &'static str) -> Result<()> {
+        if self.is_inside() { Err(Error::Nested { call }) } else { Ok(()) }
+    }
+
+    /// Applies `body` and queues its record. Returns the LSN to wait for: its own, or that of the
+    /// state it read if it logged nothing.
+    pub(super) fn run_transaction<T>(
+        &self,
+        call: &'static str,
+        body: impl FnOnce(&mut Transaction<'_>) -> Result<T>,
+    ) -> Result<(T, Lsn)> {
+        self.refuse_nested(call)?;
+        let writer = self.writer_with_room()?;
+        let _inside = Inside::enter(self);
+        let mut tx = Transaction::begin(writer, (self.clock)());
+        let value = body(&mut tx)?;
+        if tx.is_empty() {
+            return Ok((value, tx.writer().lsn()));
+        }
+        let lsn = tx.lsn();
+        self.enqueue(&mut tx)?;
+        self.applied.store(lsn.0, Ordering::Release);
+        tx.settle();
+        Ok((value, lsn))
+    }
+
+    /// The writer, once no more bytes wait for their sync than the options allow.
+    fn writer_with_room(&self) -> Result<MutexGuard<'_, Writer>> {
+        loop {
+            self.group.refuse_poisoned()?;
+            let writer = locked(&self.writer);
+            if self.is_closed() {
+                return Err(Error::Closed);
+            }
+            if writer.queue.len() < self.unsynced_bytes_max {
+                return Ok(writer);
+            }
+            let lsn = writer.lsn();
+            drop(writer);
+            self.wait_synced(lsn)?;
+        }
+    }
+
+    /// Puts the record of `tx` into the queue, or in `Buffered` mode into the file. Until this
+    /// returned, `tx` can still be undone.
+    fn enqueue(&self, tx: &mut Transaction<'_>) -> Result<()> {
+        let found = tx.body()?.len();
+        if found > RECORD_BYTES_MAX {
+            return Err(Error::reject(RecordTooLarge { found }));
+        }
+        let Some(files) = &self.files else { return Ok(()) };
+        let needed = record::framed_len(found);
+        let writer = tx.writer();
+        if needed > writer.room {
+            files.rotate(writer, needed).map_err(|error| self.poison_unless_full(error))?;
+        }
+        let body = writer.log.finish()?;
+        writer.queue.push(body);
+        if let Durability::Buffered { .. } = self.durability {
+            let appended = locked(&files.log).append(&mut writer.queue);
+            writer.queue.clear();
+            if let Err(error) = appended {
+                self.group.poison();
+                return Err(error);
+            }
+        }
+        writer.room -= needed;
+        files.wal_bytes.fetch_add(needed, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Waits until the record at `lsn` is as durable as the mode promises.
+    pub(super) fn wait_durable(&self, lsn: Lsn) -> Result<()> {
+        match self.durability {
+            Durability::Strict => self.wait_synced(lsn),
+            Durability::Buffered { .. } | Durability::InMemory => Ok(()),
+        }
+    }
+
+    /// Whether the record at `lsn` is as durable as the mode promises.
+    pub(super) fn is_durable(&self, lsn: Lsn) -> bool {
+        self.durability != Durability::Strict || self.group.synced() >= lsn
+    }
+
+    /// Waits until the record at `lsn` is synced, whatever the mode; may lead.
+    pub(super) fn wait_synced(&self, lsn: Lsn) -> Result<()> {
+        match &self.files {
+            Some(files) => self.group.wait(lsn, || self.lead(files)),
+            None => Ok(()),
+        }
+    }
+
+    /// Syncs everything applied so far.
+    pub(super) fn sync_applied(&self) -> Result<()> {
+        self.wait_synced(Lsn(self.applied.load(Ordering::Acquire)))
+    }
+
+    /// Writes and syncs everything that is queued, publishes the state that belongs to it, and
+    /// returns the last LSN it covered. Only one thread leads at a time.
+    fn lead(&self, files: &Files) -> Result<Lsn> {
+        let mut writer = locked(&self.writer);
+        let mut log = locked(&files.log);
+        let spare = log.take_spare();
+        let mut batch = std::mem::replace(&mut writer.queue, spare);
+        let lsn = writer.lsn();
+        let strict = self.durability == Durability::Strict;
+        let closed = strict.then(|| writer.state.publish(&self.published.load()));
+        drop(writer);
+        log.append(&mut batch)?;
+        log.give_spare(batch);
+        if strict {
+            log.sync()?;
+        } else {
+            // Writers append to the file while it syncs, so the log must not stay locked.
+            let sync = log.begin_sync();
+            drop(log);
+            let synced = sync.run();
+            locked(&files.log).end_sync(synced)?;
+        }
+        if let Some(closed) = closed {
+            self.published.store(Arc::new(closed));
+        }
+        Ok(lsn)
+    }
+
+    /// Publishes everything applied, in the modes where a transaction returns before its sync.
+    pub(super) fn publish_applied(&self) {
+        if self.durability == Durability::Strict || self.is_inside() {
+            return;
+        }
+        if self.published.load().lsn.0 >= self.applied.load(Ordering::Acquire) {
+            return;
+        }
+        let mut writer = locked(&self.writer);
+        let published = writer.state.publish(&self.published.load());
+        self.published.store(Arc::new(published));
+    }
+
+    /// Makes everything durable and lets the files go.
+    pub(super) fn close(&self) -> Result<()> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let Some(files) = &self.files else { return Ok(()) };
+        // Whoever held the writer when the flag was set has finished once we have had it.
+        drop(locked(&self.writer));
+        let result = self.finish_files(files);
+        drop(locked(&files.lock).take());
+        result
+    }
+
+    fn finish_files(&self, files: &Files) -> Result<()> {
+        self.sync_applied()?;
+        if files.checkpoint_on_close {
+            self.checkpoint_at_close(files)?;
+        }
+        locked(&files.log).seal()
+    }
+}
+
+impl Files {
+    /// Seals the active segment and opens one with room for `needed` bytes. The caller holds the
+    /// writer, so nothing joins the queue meanwhile; what is in it is written and synced first.
+    /// If there is no space for the new segment, everything is as before.
+    pub(super) fn rotate(&self, writer: &mut Writer, needed: u64) -> Result<()> {
+        let mut log = locked(&self.log);
+        log.append(&mut writer.queue)?;
+        writer.queue.clear();
+        let rotated = log.rotate(&writer.state.catalog, needed);
+        writer.room = log.room();
+        rotated
+    }
+}

@@ -1,0 +1,335 @@
+//! The database: transactions, commits, views, checkpoints.
+//!
+//! - Locks are taken in this order: checkpoint, writer, log. The writer's lock is never held while
+//!   the log syncs, but for the rotation of a full segment.
+//! - A view shows nothing that is not yet as durable as the mode promises.
+//! - What was acknowledged is in the log; what is in the log's queue and not yet synced is nowhere
+//!   else but in the working state.
+
+mod checkpoint;
+mod commit;
+mod options;
+mod pending;
+mod run;
+mod ticker;
+mod transaction;
+mod view;
+mod writer;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use crate::clock::Clock;
+use crate::database::checkpoint::Checkpoints;
+use crate::database::ticker::Ticker;
+use crate::database::writer::Writer;
+use crate::disk::{DiskRef, FileRef, OsDisk};
+use crate::error::{Error, Result};
+use crate::id::{Lsn, RunId};
+use crate::primitive::Frozen;
+use crate::recovery::{self, RecoveryReport};
+use crate::registry::PrimitiveRegistry;
+use crate::state::{Published, State};
+use crate::wal::{GroupCommit, Log};
+
+pub use checkpoint::CheckpointReport;
+pub use options::{Durability, Options};
+pub use pending::Pending;
+pub use run::Run;
+pub use transaction::{RunNameError, RunTransaction, Transaction};
+pub use view::{RunView, StateDigest, View};
+
+/// An open database. Clones are handles to the same one; the last one dropped closes it.
+///
+/// ```
+/// use freehold::prelude::*;
+/// # #[cfg(feature = "kv")] {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path();
+/// let db = Database::open(path)?;
+/// db.transaction(|tx| tx.on::<KvStore>().put(b"greeting", b"hello"))?;
+/// db.close()?;
+///
+/// let db = Database::open(path)?;
+/// assert_eq!(db.view().on::<KvStore>().get(b"greeting").as_deref(), Some(&b"hello"[..]));
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Database {
+    owner: Arc<Owner>,
+}
+
+/// What the handles share; dropping it closes the database.
+struct Owner {
+    core: Arc<Core>,
+    /// `None`: in memory only, or on a simulated disk.
+    ticker: Option<Ticker>,
+}
+
+/// The engine behind the handles.
+pub(crate) struct Core {
+    durability: Durability,
+    unsynced_bytes_max: usize,
+    clock: Clock,
+    writer: Mutex<Writer>,
+    /// The last record applied in memory, readable without the writer's lock.
+    applied: AtomicU64,
+    published: ArcSwap<Published>,
+    empty: Arc<[Frozen]>,
+    group: GroupCommit,
+    /// `None`: in memory only.
+    files: Option<Files>,
+    closed: AtomicBool,
+    report: RecoveryReport,
+}
+
+/// What a database on a disk has besides.
+struct Files {
+    disk: DiskRef,
+    log: Mutex<Log>,
+    checkpoints: Mutex<Checkpoints>,
+    checkpoint_bytes: Option<u64>,
+    checkpoint_on_close: bool,
+    /// Bytes written to the log since the last checkpoint.
+    wal_bytes: AtomicU64,
+    lock: Mutex<Option<FileRef>>,
+}
+
+impl Database {
+    /// Opens the database in the directory `path`, with default [`Options`]; makes it if there is
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Database> {
+        Options::new().open(path)
+    }
+
+    pub(crate) fn open_with(path: &Path, options: Options) -> Result<Database> {
+        let registry = PrimitiveRegistry::linked()?;
+        if options.durability == Durability::InMemory {
+            return Ok(Database::with_core(Core::in_memory(registry, &options), None));
+        }
+        let simulated = options.disk.is_some();
+        let disk = match &options.disk {
+            Some(disk) => Arc::clone(disk),
+            None => Arc::new(OsDisk::new(path)),
+        };
+        let opened = recovery::open(&disk, registry, &options.recovery())?;
+        let core = Arc::new(Core::on_disk(disk, opened, &options));
+        let ticker = if simulated { None } else { Some(Ticker::start(&core)?) };
+        Ok(Database { owner: Arc::new(Owner { core, ticker }) })
+    }
+
+    fn with_core(core: Core, ticker: Option<Ticker>) -> Database {
+        Database { owner: Arc::new(Owner { core: Arc::new(core), ticker }) }
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        &self.owner.core
+    }
+
+    /// Runs `body` as one transaction: all of it, or nothing. Returns when the record is as durable
+    /// as [`Options::durability`] promises.
+    ///
+    /// One transaction runs at a time; `body` must not wait for something that another
+    /// transaction's closure holds.
+    ///
+    /// # Errors
+    ///
+    /// What `body` returns, and then nothing has changed. [`Error::DurabilityUnknown`] if the sync
+    /// failed: the record may or may not be there after the next opening, and every later write
+    /// fails. [`Error::Nested`] inside another transaction on this thread.
+    pub fn transaction<T>(&self, body: impl FnOnce(&mut Transaction<'_>) -> Result<T>) -> Result<T> {
+        let (value, lsn) = self.core().run_transaction("transaction", body)?;
+        self.core().wait_durable(lsn)?;
+        Ok(value)
+    }
+
+    /// As [`transaction`](Database::transaction), but returns when the record stands in the log's
+    /// buffer; [`Pending`] says when it is durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`transaction`](Database::transaction).
+    pub fn submit<T>(
+        &self,
+        body: impl FnOnce(&mut Transaction<'_>) -> Result<T>,
+    ) -> Result<(T, Pending)> {
+        let (value, lsn) = self.core().run_transaction("submit", body)?;
+        if let Some(ticker) = &self.owner.ticker {
+            ticker.nudge();
+        }
+        Ok((value, Pending::new(self.clone(), lsn)))
+    }
+
+    /// Everything whose transaction returned before this call, and nothing that is not durable.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.core().publish_applied();
+        self.view_published()
+    }
+
+    /// The newest view there is, without ever waiting. In [`Durability::Strict`] the same as
+    /// [`view`](Database::view); in the other modes it may be older.
+    #[must_use]
+    pub fn view_published(&self) -> View {
+        let core = self.core();
+        View { published: core.published.load_full(), empty: Arc::clone(&core.empty) }
+    }
+
+    /// Makes an empty run, in a transaction of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Transaction::create_run`] and [`transaction`](Database::transaction).
+    pub fn create_run(&self, name: &str) -> Result<RunId> {
+        self.transaction(|tx| tx.create_run(name))
+    }
+
+    /// Deletes a run with everything in it, in a transaction of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Transaction::delete_run`] and [`transaction`](Database::transaction).
+    pub fn delete_run(&self, run: RunId) -> Result<()> {
+        self.transaction(|tx| tx.delete_run(run))
+    }
+
+    /// A handle to one run. Whether there is such a run is asked when it is used.
+    #[must_use]
+    pub fn run(&self, run: RunId) -> Run {
+        Run::new(self.clone(), run)
+    }
+
+    /// Writes a snapshot of everything durable and removes what it makes superfluous. Writers and
+    /// readers go on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSpace`] and others of the disk; the database is as it was then.
+    pub fn checkpoint(&self) -> Result<CheckpointReport> {
+        self.core().refuse_nested("checkpoint")?;
+        self.core().checkpoint()
+    }
+
+    /// What opening found and did.
+    #[must_use]
+    pub fn recovery_report(&self) -> &RecoveryReport {
+        &self.core().report
+    }
+
+    /// Makes everything durable, makes a checkpoint if the options say so, and lets the directory
+    /// go. Every later call on any handle returns [`Error::Closed`]; views stay. Closing again does
+    /// nothing. Dropping the last handle does the same, as well as it can.
+    ///
+    /// # Errors
+    ///
+    /// As [`checkpoint`](Database::checkpoint), and [`Error::Poisoned`] if an earlier sync failed.
+    pub fn close(&self) -> Result<()> {
+        self.core().refuse_nested("close")?;
+        if let Some(ticker) = &self.owner.ticker {
+            ticker.stop();
+        }
+        self.core().close()
+    }
+}
+
+/// Reads every file of the database in the directory `path` and says what opening it would find,
+/// the torn tail it would cut included. Nothing is changed; the database must not be open.
+///
+/// # Errors
+///
+/// What opening would refuse.
+pub fn verify(path: impl AsRef<Path>) -> Result<RecoveryReport> {
+    let disk: DiskRef = Arc::new(OsDisk::new(path.as_ref()));
+    let settings = recovery::Settings { check_all: true, ..Options::new().recovery() };
+    recovery::verify(&disk, PrimitiveRegistry::linked()?, &settings)
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("applied", &self.core().applied).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if let Some(ticker) = &self.ticker {
+            ticker.stop();
+        }
+        // Dropping cannot report; what was acknowledged is in the log whatever happens here.
+        let _ = self.core.close();
+    }
+}
+
+impl Core {
+    fn in_memory(registry: &'static PrimitiveRegistry, options: &Options) -> Core {
+        let mut state = State::empty(registry);
+        let published = state.publish_all();
+        Core {
+            durability: options.durability,
+            unsynced_bytes_max: options.unsynced_bytes_max,
+            clock: Arc::clone(&options.clock),
+            writer: Mutex::new(Writer::new(state, crate::id::Epoch(1), 0)),
+            applied: AtomicU64::new(0),
+            published: ArcSwap::from_pointee(published),
+            empty: empty_instances(registry),
+            group: GroupCommit::new(Lsn::ZERO),
+            files: None,
+            closed: AtomicBool::new(false),
+            report: RecoveryReport::default(),
+        }
+    }
+
+    fn on_disk(disk: DiskRef, opened: recovery::Opened, options: &Options) -> Core {
+        let recovery::Opened { mut state, log, lock, report, damaged_snapshots } = opened;
+        let published = state.publish_all();
+        let lsn = state.lsn;
+        let wal_bytes = report.wal_bytes_since_snapshot;
+        let checkpoints =
+            Checkpoints::new(options.snapshots_kept, report.snapshot_lsn, damaged_snapshots);
+        let registry = state.registry;
+        Core {
+            durability: options.durability,
+            unsynced_bytes_max: options.unsynced_bytes_max,
+            clock: Arc::clone(&options.clock),
+            writer: Mutex::new(Writer::new(state, log.epoch(), log.room())),
+            applied: AtomicU64::new(lsn.0),
+            published: ArcSwap::from_pointee(published),
+            empty: empty_instances(registry),
+            group: GroupCommit::new(lsn),
+            files: Some(Files {
+                disk,
+                log: Mutex::new(log),
+                checkpoints: Mutex::new(checkpoints),
+                checkpoint_bytes: options.checkpoint_bytes,
+                checkpoint_on_close: options.checkpoint_on_close,
+                wal_bytes: AtomicU64::new(wal_bytes),
+                lock: Mutex::new(Some(lock)),
+            }),
+            closed: AtomicBool::new(false),
+            report,
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+}
+
+/// An empty instance of every primitive, for views of what was never used.
+fn empty_instances(registry: &'static PrimitiveRegistry) -> Arc<[Frozen]> {
+    registry.list().iter().map(|primitive| primitive.freeze(&primitive.create())).collect()
+}
+
+/// A lock whose holder panicked is as good as any: a transaction undoes itself while it unwinds.
+fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,191 @@
+//! How a database is opened.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{self, Clock};
+use crate::database::Database;
+use crate::disk::DiskRef;
+use crate::error::Result;
+use crate::id::Timestamp;
+use crate::recovery::{self, Control, Progress, ProgressFn};
+
+/// When a transaction returns, and what it survives then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// After the sync: what was acknowledged survives a power failure.
+    #[default]
+    Strict,
+    /// When the operating system has the bytes: what was acknowledged survives a killed process,
+    /// and a power failure takes at most the last `sync_every`.
+    Buffered {
+        /// How long bytes may stay unsynced.
+        sync_every: Duration,
+    },
+    /// No files at all: the state ends with the process.
+    InMemory,
+}
+
+/// How a database is opened. The defaults are right for most programs.
+///
+/// ```
+/// use freehold::prelude::*;
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path();
+/// let db = Options::new().snapshots_kept(3).open(path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "options do nothing until `open` is called"]
+pub struct Options {
+    pub(crate) durability: Durability,
+    pub(crate) segment_bytes: u64,
+    pub(crate) checkpoint_bytes: Option<u64>,
+    pub(crate) checkpoint_on_close: bool,
+    pub(crate) snapshots_kept: usize,
+    pub(crate) require_linked: bool,
+    pub(crate) unsynced_bytes_max: usize,
+    pub(crate) threads: usize,
+    pub(crate) clock: Clock,
+    pub(crate) progress: Option<ProgressFn>,
+    pub(crate) disk: Option<DiskRef>,
+}
+
+/// Default of [`Options::segment_bytes`].
+const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
+
+/// Lower bound of [`Options::segment_bytes`].
+const SEGMENT_BYTES_MIN: u64 = 4 << 10;
+
+/// Upper bound of [`Options::segment_bytes`].
+const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+
+/// Default of [`Options::checkpoint_bytes`].
+const CHECKPOINT_BYTES_DEFAULT: u64 = 256 << 20;
+
+/// Default of [`Options::unsynced_bytes_max`].
+const UNSYNCED_BYTES_MAX_DEFAULT: usize = 32 << 20;
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            durability: Durability::default(),
+            segment_bytes: SEGMENT_BYTES_DEFAULT,
+            checkpoint_bytes: Some(CHECKPOINT_BYTES_DEFAULT),
+            checkpoint_on_close: true,
+            snapshots_kept: 2,
+            require_linked: false,
+            unsynced_bytes_max: UNSYNCED_BYTES_MAX_DEFAULT,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            clock: clock::system(),
+            progress: None,
+            disk: None,
+        }
+    }
+}
+
+impl Options {
+    /// The defaults.
+    pub fn new() -> Options {
+        Options::default()
+    }
+
+    /// When a transaction returns. Default: [`Durability::Strict`].
+    pub fn durability(mut self, durability: Durability) -> Options {
+        self.durability = durability;
+        self
+    }
+
+    /// Bytes of a WAL segment; one grows beyond it to fit a single large record. Default: 64 MiB.
+    /// Bounds: 4 KiB to 1 GiB; a value outside is moved to the bound.
+    pub fn segment_bytes(mut self, bytes: u64) -> Options {
+        self.segment_bytes = bytes.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
+        self
+    }
+
+    /// A checkpoint is made in the background when the WAL has grown by so many bytes since the
+    /// last one; `None`: only by hand and at close. Default: 256 MiB.
+    pub fn checkpoint_bytes(mut self, bytes: Option<u64>) -> Options {
+        self.checkpoint_bytes = bytes;
+        self
+    }
+
+    /// Whether closing makes a checkpoint, so that the next opening replays nothing. Default: yes.
+    pub fn checkpoint_on_close(mut self, yes: bool) -> Options {
+        self.checkpoint_on_close = yes;
+        self
+    }
+
+    /// How many snapshots are kept; the WAL is kept back to the oldest of them. Default: 2.
+    /// Bounds: at least 1.
+    pub fn snapshots_kept(mut self, count: usize) -> Options {
+        self.snapshots_kept = count.max(1);
+        self
+    }
+
+    /// Refuse to open when the data has a primitive that is not linked, instead of carrying it
+    /// through. Default: no.
+    pub fn require_linked(mut self, yes: bool) -> Options {
+        self.require_linked = yes;
+        self
+    }
+
+    /// How many bytes may wait for their sync before writers wait too. Default: 32 MiB.
+    pub fn unsynced_bytes_max(mut self, bytes: usize) -> Options {
+        self.unsynced_bytes_max = bytes.max(1);
+        self
+    }
+
+    /// How many threads recovery uses. Default: one for each processor. Bounds: at least 1.
+    pub fn threads(mut self, count: usize) -> Options {
+        self.threads = count.max(1);
+        self
+    }
+
+    /// Where timestamps come from. A record's timestamp is never below its predecessor's, whatever
+    /// the clock says. Default: the operating system's clock.
+    pub fn clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Options {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Called while opening goes on, from the thread that opens; it can cancel. Default: nothing.
+    pub fn progress(
+        mut self,
+        progress: impl Fn(&Progress) -> Control + Send + Sync + 'static,
+    ) -> Options {
+        self.progress = Some(Arc::new(progress));
+        self
+    }
+
+    /// Another disk than the operating system's, such as
+    /// [`SimDisk`](crate::testing::SimDisk). No work is done in the background then, so that a
+    /// test is the same every time.
+    #[cfg(feature = "testing")]
+    pub fn disk(mut self, disk: DiskRef) -> Options {
+        self.disk = Some(disk);
+        self
+    }
+
+    /// Opens the database in the directory `path`; makes it if there is nothing.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the data from being exactly what was committed is refused: see
+    /// [`Error`](crate::Error). No file was changed then.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Database> {
+        Database::open_with(path.as_ref(), self)
+    }
+
+    pub(crate) fn recovery(&self) -> recovery::Settings {
+        recovery::Settings {
+            segment_bytes: self.segment_bytes,
+            require_linked: self.require_linked,
+            threads: self.threads,
+            progress: self.progress.clone(),
+            check_all: false,
+        }
+    }
+}

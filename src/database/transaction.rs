@@ -1,0 +1,265 @@
+//! A transaction while it runs: the one writer's hold on the working state.
+//!
+//! - Nothing is logged before its operation returned `Ok`, nothing stays in memory unless the whole
+//!   record joins the log's queue.
+//! - Dropping a transaction that was not committed undoes it; so a panic in the closure does too.
+//! - Only cells in `touched` can have changed.
+
+use std::sync::{Arc, MutexGuard};
+
+use crate::database::writer::Writer;
+use crate::error::{Error, Result};
+use crate::format::{RUN_NAME_BYTES_MAX, core_entry};
+use crate::id::{Lsn, RunId, Timestamp};
+use crate::primitive::{Handle, Live, PrimitiveStorageExt};
+use crate::state::{Detached, RunRow, RunState, RunTable};
+
+/// What the closure given to [`Database::transaction`](crate::Database::transaction) gets: access
+/// to every primitive, atomic as a whole.
+pub struct Transaction<'db> {
+    writer: MutexGuard<'db, Writer>,
+    undo: Undo,
+    lsn: Lsn,
+    timestamp: Timestamp,
+    settled: bool,
+}
+
+/// What a transaction needs, besides the cells' own clones, to leave no trace.
+struct Undo {
+    table: RunTable,
+    /// Kept only when a run with detached data is deleted.
+    detached: Option<Arc<Detached>>,
+    removed: Vec<(RunId, RunState)>,
+}
+
+/// A primitive that is implemented for `P` cannot be missing from the registry: naming it needs its
+/// registration.
+const REGISTERED: &str = "a primitive that is named is linked with its registration";
+
+impl<'db> Transaction<'db> {
+    pub(crate) fn begin(
+        mut writer: MutexGuard<'db, Writer>,
+        now: Timestamp,
+    ) -> Transaction<'db> {
+        let lsn = writer.state.lsn.next();
+        let timestamp = now.max(writer.state.timestamp);
+        let epoch = writer.epoch;
+        writer.log.begin(lsn, timestamp, epoch);
+        let undo =
+            Undo { table: writer.state.table.clone(), detached: None, removed: Vec::new() };
+        Transaction { writer, undo, lsn, timestamp, settled: false }
+    }
+
+    /// The primitive `P`, to change it. Reads go through the same handle.
+    pub fn on<P: PrimitiveStorageExt>(&mut self) -> P::Handle<'_> {
+        handle::<P>(&mut self.writer, RunId::ROOT)
+    }
+
+    /// The primitive `P`, only to read: the borrow can outlive the statement.
+    pub fn read<P: PrimitiveStorageExt>(&mut self) -> &P {
+        read::<P>(&mut self.writer, RunId::ROOT)
+    }
+
+    /// The same transaction, in another run.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRun`].
+    pub fn run(&mut self, run: RunId) -> Result<RunTransaction<'_>> {
+        if run != RunId::ROOT && self.writer.state.table.get(run).is_none() {
+            return Err(no_run(run));
+        }
+        Ok(RunTransaction { writer: &mut self.writer, run })
+    }
+
+    /// Makes an empty run. Its name is its creator's: 1 to 255 bytes, no other run may have it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rejected`] with a [`RunNameError`].
+    pub fn create_run(&mut self, name: &str) -> Result<RunId> {
+        if name.is_empty() || name.len() > RUN_NAME_BYTES_MAX {
+            return Err(Error::reject(RunNameError::Length { found: name.len() }));
+        }
+        let state = &mut self.writer.state;
+        if state.table.named(name).is_some() {
+            return Err(Error::reject(RunNameError::Taken { name: name.into() }));
+        }
+        let id = RunId(state.table.last_id().0 + 1);
+        state.table.insert(RunRow { id, name: name.into(), created_lsn: self.lsn, parent: None });
+        state.runs.insert(id, RunState::default());
+        let payload = core_entry::RunCreate { run: id, parent: None, name }.encode();
+        self.writer.log.push_core(core_entry::RUN_CREATE, &payload)?;
+        Ok(id)
+    }
+
+    /// Deletes a run with everything in it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRun`].
+    pub fn delete_run(&mut self, run: RunId) -> Result<()> {
+        let writer = &mut *self.writer;
+        if writer.state.table.get(run).is_none() {
+            return Err(no_run(run));
+        }
+        writer.log.push_core(core_entry::RUN_DELETE, &core_entry::RunDelete { run }.encode())?;
+        if !writer.state.detached.is_empty() {
+            self.undo.detached.get_or_insert_with(|| Arc::clone(&writer.state.detached));
+            Arc::make_mut(&mut writer.state.detached).remove_run(run);
+        }
+        if let Some(state) = writer.state.remove_run(run) {
+            self.undo.removed.push((run, state));
+        }
+        Ok(())
+    }
+
+    /// The LSN that this transaction gets if it commits.
+    #[must_use]
+    pub fn lsn(&self) -> Lsn {
+        self.lsn
+    }
+
+    /// The time of this transaction, the same for every operation in it.
+    #[must_use]
+    pub fn timestamp(&self) -> Timestamp {
+        self.timestamp
+    }
+
+    /// Whether nothing was logged.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.writer.log.is_empty()
+    }
+
+    /// The record's body as it stands.
+    pub(crate) fn body(&mut self) -> Result<&[u8]> {
+        self.writer.log.finish()
+    }
+
+    /// The writer, for the commit itself.
+    pub(crate) fn writer(&mut self) -> &mut Writer {
+        &mut self.writer
+    }
+
+    /// The record is in the queue: makes the changes final and lets the writer go.
+    pub(crate) fn settle(mut self) {
+        let (lsn, timestamp) = (self.lsn, self.timestamp);
+        let writer = &mut *self.writer;
+        writer.state.lsn = lsn;
+        writer.state.timestamp = timestamp;
+        writer.state.epoch = writer.epoch;
+        let registry = writer.state.registry;
+        for (run, index) in std::mem::take(&mut writer.touched) {
+            let Some(cell) = writer.state.run(run).and_then(|run| run.existing(index)) else {
+                continue;
+            };
+            cell.touched = false;
+            if registry.list()[index].settle(&mut cell.instance) {
+                writer.state.mark_dirty(run, index);
+                writer.state.note_first_entry(index, lsn);
+            }
+        }
+        writer.log.clear();
+        self.settled = true;
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if self.settled {
+            return;
+        }
+        let writer = &mut *self.writer;
+        let registry = writer.state.registry;
+        for (run, state) in self.undo.removed.drain(..) {
+            writer.state.restore_run(run, state);
+        }
+        for (run, index) in std::mem::take(&mut writer.touched) {
+            if let Some(cell) = writer.state.run(run).and_then(|run| run.existing(index)) {
+                cell.touched = false;
+                registry.list()[index].undo(&mut cell.instance);
+            }
+        }
+        if let Some(detached) = self.undo.detached.take() {
+            writer.state.detached = detached;
+        }
+        let before = std::mem::take(&mut self.undo.table);
+        let created: Vec<RunId> = writer
+            .state
+            .table
+            .iter()
+            .rev()
+            .map(|row| row.id)
+            .take_while(|id| *id > before.last_id())
+            .collect();
+        for run in created {
+            writer.state.runs.remove(&run);
+        }
+        writer.state.table = before;
+        writer.log.clear();
+    }
+}
+
+/// A transaction's view into one run.
+pub struct RunTransaction<'tx> {
+    writer: &'tx mut Writer,
+    run: RunId,
+}
+
+impl RunTransaction<'_> {
+    /// The primitive `P` of this run, to change it. A primitive that lives in the root only does
+    /// not compile here.
+    pub fn on<P: PrimitiveStorageExt>(&mut self) -> P::Handle<'_> {
+        const { assert!(!P::ROOT_ONLY, "this primitive lives in the root: use tx.on") }
+        handle::<P>(self.writer, self.run)
+    }
+
+    /// The primitive `P` of this run, only to read.
+    pub fn read<P: PrimitiveStorageExt>(&mut self) -> &P {
+        const { assert!(!P::ROOT_ONLY, "this primitive lives in the root: use tx.read") }
+        read::<P>(self.writer, self.run)
+    }
+}
+
+fn handle<P: PrimitiveStorageExt>(writer: &mut Writer, run: RunId) -> P::Handle<'_> {
+    let index = writer.state.registry.index_of::<P>();
+    let registry = writer.state.registry;
+    let state = writer.state.runs.get_mut(&run).expect("a run that was looked up is there");
+    let cell = state.cell(registry, index);
+    if !cell.touched {
+        cell.touched = true;
+        writer.touched.push((run, index));
+    }
+    writer.log.set_run(run, state.last_lsn);
+    let live: &mut Live<P> = state.cell(registry, index).instance.live_mut().expect(REGISTERED);
+    P::Handle::from(Handle::new(live, &mut writer.log, run))
+}
+
+fn read<P: PrimitiveStorageExt>(writer: &mut Writer, run: RunId) -> &P {
+    let index = writer.state.registry.index_of::<P>();
+    let registry = writer.state.registry;
+    let state = writer.state.runs.get_mut(&run).expect("a run that was looked up is there");
+    state.cell(registry, index).instance.get().expect(REGISTERED)
+}
+
+fn no_run(run: RunId) -> Error {
+    Error::NoRun { run: run.to_string().into() }
+}
+
+/// Why a run was not made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunNameError {
+    /// The name is empty or too long.
+    #[error("a run's name has {found} bytes, 1 to 255 fit")]
+    Length {
+        /// Bytes of the name given.
+        found: usize,
+    },
+    /// Another run has the name.
+    #[error("a run named {name} is there already")]
+    Taken {
+        /// The name.
+        name: Box<str>,
+    },
+}

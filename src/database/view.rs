@@ -1,0 +1,190 @@
+//! A consistent, read-only state of all primitives and runs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::id::{Lsn, RunId, Timestamp};
+use crate::primitive::{Frozen, PrimitiveStorageExt, RowSink, SectionWriter};
+use crate::state::{Published, RunRow};
+
+/// Everything as it was after one record. Cheap to clone and to keep; it never changes and blocks
+/// nobody.
+///
+/// ```
+/// use freehold::prelude::*;
+/// # #[cfg(feature = "kv")] {
+/// # let db = Options::new().durability(Durability::InMemory).open("")?;
+/// db.transaction(|tx| tx.on::<KvStore>().put(b"key", b"old"))?;
+/// let view = db.view();
+/// db.transaction(|tx| tx.on::<KvStore>().put(b"key", b"new"))?;
+/// assert_eq!(view.on::<KvStore>().get(b"key").as_deref(), Some(&b"old"[..]));
+/// # }
+/// # Ok::<(), freehold::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct View {
+    pub(crate) published: Arc<Published>,
+    pub(crate) empty: Arc<[Frozen]>,
+}
+
+impl View {
+    /// The primitive `P` of the root; empty if it was never used.
+    #[must_use]
+    pub fn on<P: PrimitiveStorageExt>(&self) -> &P {
+        self.get(RunId::ROOT)
+    }
+
+    /// The state of one run, if there is such a run.
+    #[must_use]
+    pub fn run(&self, run: RunId) -> Option<RunView> {
+        let known = run == RunId::ROOT || self.published.table.get(run).is_some();
+        known.then(|| RunView { view: self.clone(), run })
+    }
+
+    /// The run with this name.
+    #[must_use]
+    pub fn run_named(&self, name: &str) -> Option<RunId> {
+        self.published.table.named(name)
+    }
+
+    /// All runs but the root, in the order they were created.
+    pub fn runs(&self) -> impl DoubleEndedIterator<Item = &RunRow> + ExactSizeIterator {
+        self.published.table.iter()
+    }
+
+    /// The last record that is part of this view.
+    #[must_use]
+    pub fn lsn(&self) -> Lsn {
+        self.published.lsn
+    }
+
+    /// When that record was committed.
+    #[must_use]
+    pub fn timestamp(&self) -> Timestamp {
+        self.published.timestamp
+    }
+
+    /// A digest of the content of every primitive in every run, to compare two states. Rows are
+    /// ordered by run and type ID; a primitive without content has no row.
+    ///
+    /// # Errors
+    ///
+    /// What a primitive's own `snapshot_serialize` returns.
+    pub fn digest(&self) -> Result<Vec<StateDigest>> {
+        let mut digests = Vec::new();
+        for (run, state) in &self.published.runs {
+            for (index, descriptor) in self.published.registry.list().iter().enumerate() {
+                let Some(frozen) = state.get(index) else { continue };
+                let mut sink = DigestSink::default();
+                descriptor.save(frozen, &mut SectionWriter::new(&mut sink))?;
+                if sink.rows > 0 {
+                    digests.push(StateDigest {
+                        run: *run,
+                        type_id: descriptor.type_id(),
+                        primitive: descriptor.name(),
+                        rows: sink.rows,
+                        digest: sink.hash,
+                    });
+                }
+            }
+        }
+        Ok(digests)
+    }
+
+    fn get<P: PrimitiveStorageExt>(&self, run: RunId) -> &P {
+        let index = self.published.registry.index_of::<P>();
+        let frozen = self
+            .published
+            .runs
+            .get(&run)
+            .and_then(|run| run.get(index))
+            .unwrap_or_else(|| &self.empty[index]);
+        frozen.get().expect("a primitive that is named is linked with its registration")
+    }
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View").field("lsn", &self.published.lsn).finish_non_exhaustive()
+    }
+}
+
+/// One run in a [`View`].
+#[derive(Clone, Debug)]
+pub struct RunView {
+    view: View,
+    run: RunId,
+}
+
+impl RunView {
+    /// The primitive `P` of this run; empty if the run never used it.
+    #[must_use]
+    pub fn on<P: PrimitiveStorageExt>(&self) -> &P {
+        const { assert!(!P::ROOT_ONLY, "this primitive lives in the root: use view.on") }
+        self.view.get(self.run)
+    }
+
+    /// The run.
+    #[must_use]
+    pub fn id(&self) -> RunId {
+        self.run
+    }
+
+    /// The last record with an entry of this run.
+    #[must_use]
+    pub fn last_lsn(&self) -> Lsn {
+        self.view.published.runs.get(&self.run).map_or(Lsn::ZERO, |run| run.last_lsn)
+    }
+
+    /// The whole view.
+    #[must_use]
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+}
+
+/// The digest of one primitive's content in one run.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct StateDigest {
+    /// The run.
+    pub run: RunId,
+    /// The primitive's type ID.
+    pub type_id: u8,
+    /// The primitive's name.
+    pub primitive: &'static str,
+    /// How many rows it would write into a snapshot.
+    pub rows: u64,
+    /// 64-bit FNV-1a over those rows.
+    pub digest: u64,
+}
+
+/// Hashes rows instead of writing them.
+struct DigestSink {
+    hash: u64,
+    rows: u64,
+}
+
+impl Default for DigestSink {
+    fn default() -> DigestSink {
+        DigestSink { hash: 0xcbf2_9ce4_8422_2325, rows: 0 }
+    }
+}
+
+impl DigestSink {
+    fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
+impl RowSink for DigestSink {
+    fn row(&mut self, table: u32, row: &[u8]) -> Result<()> {
+        self.add(&table.to_le_bytes());
+        self.add(&(row.len() as u64).to_le_bytes());
+        self.add(row);
+        self.rows += 1;
+        Ok(())
+    }
+}

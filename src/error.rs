@@ -1,0 +1,387 @@
+//! The one public error, its variants by what the caller can do about them.
+//!
+//! A message names the place first, then what was found, then what was expected. A torn tail is
+//! no error: it is a value in the [`RecoveryReport`](crate::RecoveryReport).
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use crate::id::{Epoch, Lsn};
+
+/// A result of freehold.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The reason that a primitive's operation, or the user's closure, gave.
+pub type Reason = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// Whatever can go wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused. Nothing was lost; the message says which call on which file.
+    #[error("{}: {op}: {source}", path.display())]
+    Io {
+        /// The call, such as `open` or `sync`.
+        op: &'static str,
+        /// The file or directory.
+        path: Box<Path>,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Bytes are not what was written. Nothing was changed.
+    #[error("{} at {offset}: {what}", file.display())]
+    Corrupt {
+        /// The file, below the database's directory.
+        file: Box<Path>,
+        /// Bytes from the start of the file.
+        offset: u64,
+        /// What was found and what was expected.
+        what: Damage,
+    },
+    /// A file that must be there is not. Nothing was changed.
+    #[error("{}: missing; {because}", file.display())]
+    Missing {
+        /// The file that was expected, below the database's directory.
+        file: Box<Path>,
+        /// What proves that it must be there.
+        because: &'static str,
+    },
+    /// The path does not hold a database, and is not empty either.
+    #[error("{}: not a freehold database: {found}", path.display())]
+    NotADatabase {
+        /// The path that was to be opened.
+        path: Box<Path>,
+        /// What is there instead.
+        found: &'static str,
+    },
+    /// The file, an operation or a section was written by a version that this build does not know.
+    #[error("{place}: version {found}, this build reads {supported}")]
+    Version {
+        /// The file, or the primitive and its operation.
+        place: Box<str>,
+        /// The version found.
+        found: u64,
+        /// The highest version this build reads.
+        supported: u64,
+    },
+    /// Another process, or this one, has the database open.
+    #[error("{}: in use by {holder}", path.display())]
+    Locked {
+        /// The lock file.
+        path: Box<Path>,
+        /// Who holds it, as far as the lock file says.
+        holder: Holder,
+    },
+    /// The disk is full. The transaction left no trace; reading goes on.
+    #[error("{}: no space left for {needed} bytes", path.display())]
+    NoSpace {
+        /// The file that could not grow.
+        path: Box<Path>,
+        /// How many bytes were asked for.
+        needed: u64,
+    },
+    /// An earlier sync or write failed. Writing goes on after the database was opened again.
+    #[error("the log refuses writes since a sync failed; open the database again")]
+    Poisoned,
+    /// The sync of this very commit failed: it may or may not be there after the next opening.
+    #[error("the commit may not be durable: its sync failed")]
+    DurabilityUnknown,
+    /// The linked primitives and the data, or each other, do not fit.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// An operation returned an error. It changed nothing and was not logged; the transaction may
+    /// go on. See [`Error::rejected`].
+    #[error("rejected: {0}")]
+    Rejected(#[source] Reason),
+    /// The closure gave up, by [`Error::abort`]. The transaction changed nothing.
+    #[error("aborted: {0}")]
+    Aborted(#[source] Reason),
+    /// A logged operation did not succeed when it was replayed: the code changed its meaning.
+    #[error(transparent)]
+    ReplayDiverged(#[from] Box<Diverged>),
+    /// The call cannot be made from inside a transaction on the same thread.
+    #[error("{call} was called inside a transaction on the same thread")]
+    Nested {
+        /// The call.
+        call: &'static str,
+    },
+    /// The database was closed.
+    #[error("the database is closed")]
+    Closed,
+    /// The progress callback asked to stop.
+    #[error("opening was cancelled")]
+    Cancelled,
+    /// No run with this ID or name.
+    #[error("no run {run}")]
+    NoRun {
+        /// The ID or name asked for.
+        run: Box<str>,
+    },
+}
+
+impl Error {
+    /// Carries a foreign error out of a transaction's closure; the transaction is undone.
+    ///
+    /// ```
+    /// # use freehold::Error;
+    /// let parsed = "x".parse::<i64>().map_err(Error::abort);
+    /// assert!(matches!(parsed, Err(Error::Aborted(_))));
+    /// ```
+    pub fn abort(reason: impl Into<Reason>) -> Error {
+        Error::Aborted(reason.into())
+    }
+
+    /// What an operation returned as its error.
+    pub fn reject(reason: impl Into<Reason>) -> Error {
+        Error::Rejected(reason.into())
+    }
+
+    /// The operation's own error, if this is a rejection and the error has type `E`.
+    #[must_use]
+    pub fn rejected<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        match self {
+            Error::Rejected(reason) => reason.downcast_ref::<E>(),
+            _ => None,
+        }
+    }
+
+    /// The closure's own error, if it was carried by [`Error::abort`] and has type `E`.
+    #[must_use]
+    pub fn aborted<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        match self {
+            Error::Aborted(reason) => reason.downcast_ref::<E>(),
+            _ => None,
+        }
+    }
+
+    /// A failed call of the operating system; a full disk becomes [`Error::NoSpace`].
+    pub(crate) fn io(op: &'static str, path: &Path, source: io::Error) -> Error {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Error::NoSpace { path: path.into(), needed: 0 }
+            }
+            _ => Error::Io { op, path: path.into(), source },
+        }
+    }
+
+    /// Bytes of `file` at `offset` are not what was written.
+    pub(crate) fn corrupt(file: &Path, offset: u64, what: Damage) -> Error {
+        Error::Corrupt { file: file.into(), offset, what }
+    }
+}
+
+/// What is wrong with bytes: what was found, and what was expected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Damage {
+    /// A checksum differs.
+    #[error("{of} checksum is {found:#010x}, expected {expected:#010x}")]
+    Checksum {
+        /// Of what.
+        of: &'static str,
+        /// As computed over the bytes read.
+        found: u32,
+        /// As stored.
+        expected: u32,
+    },
+    /// A value is not the one it must be.
+    #[error("{of} is {found:#x}, expected {expected:#x}")]
+    Value {
+        /// Of what.
+        of: &'static str,
+        /// As read.
+        found: u64,
+        /// As it must be.
+        expected: u64,
+    },
+    /// A value is larger than anything that can stand here.
+    #[error("{of} is {found}, at most {most} fits")]
+    TooLarge {
+        /// Of what.
+        of: &'static str,
+        /// As read.
+        found: u64,
+        /// The bound.
+        most: u64,
+    },
+    /// Fewer bytes are left than are needed.
+    #[error("{of} needs {needed} bytes, {left} are left")]
+    Truncated {
+        /// What was to be read.
+        of: &'static str,
+        /// How many bytes it takes.
+        needed: u64,
+        /// How many there are.
+        left: u64,
+    },
+    /// Bytes with a right checksum that do not decode.
+    #[error("{of} does not decode")]
+    Undecodable {
+        /// What was to be read.
+        of: &'static str,
+    },
+    /// A WAL type that no catalog names: corruption, or a newer engine.
+    #[error("WAL type {wal_type:#04x} stands in no catalog")]
+    UnknownWalType {
+        /// The byte.
+        wal_type: u8,
+    },
+    /// A record is bad, and something else proves that it had been synced.
+    #[error("{damage}; record {lsn} was synced ({proof} proves {proved}), last good record is {last_good}")]
+    Proved {
+        /// What is wrong with the record.
+        damage: Box<Damage>,
+        /// The record that is bad.
+        lsn: Lsn,
+        /// The highest record proved synced.
+        proved: Lsn,
+        /// What proves it.
+        proof: &'static str,
+        /// The last record that can be read.
+        last_good: Lsn,
+    },
+    /// A file of another database.
+    #[error("{of} belongs to another database")]
+    Foreign {
+        /// Which file.
+        of: &'static str,
+    },
+    /// An epoch that cannot be here.
+    #[error("epoch is {found}, expected {expected}")]
+    Epoch {
+        /// As read.
+        found: Epoch,
+        /// As it must be.
+        expected: Epoch,
+    },
+    /// A file that stands twice, or where another belongs.
+    #[error("{of} is number {found}, expected {expected}")]
+    Misplaced {
+        /// Which file.
+        of: &'static str,
+        /// The number it carries.
+        found: u64,
+        /// The number it must carry here.
+        expected: u64,
+    },
+}
+
+/// Who holds the lock of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// This very process.
+    ThisProcess,
+    /// Another process, by its process ID.
+    Process(u32),
+    /// The lock file does not say.
+    Unknown,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Holder::ThisProcess => f.write_str("this process"),
+            Holder::Process(pid) => write!(f, "process {pid}"),
+            Holder::Unknown => f.write_str("another process"),
+        }
+    }
+}
+
+/// The linked primitives do not fit each other or the data.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// Two linked primitives claim the same type ID.
+    #[error("type ID {type_id:#04x} is claimed by {first} and by {second}")]
+    TypeIdTwice {
+        /// The type ID.
+        type_id: u8,
+        /// One, with its place in the source.
+        first: Box<str>,
+        /// The other.
+        second: Box<str>,
+    },
+    /// Two linked primitives claim the same WAL type.
+    #[error("WAL type {wal_type:#04x} is claimed by {first} and by {second}")]
+    WalTypeTwice {
+        /// The WAL type.
+        wal_type: u8,
+        /// One, with its place in the source.
+        first: Box<str>,
+        /// The other.
+        second: Box<str>,
+    },
+    /// Two linked primitives have the same name.
+    #[error("the name {name} is claimed by {first} and by {second}")]
+    NameTwice {
+        /// The name.
+        name: Box<str>,
+        /// One, with its place in the source.
+        first: Box<str>,
+        /// The other.
+        second: Box<str>,
+    },
+    /// The data belongs to a primitive of another name.
+    #[error("type ID {type_id:#04x} belongs to {stored} in the data, the linked primitive is {linked}")]
+    OtherName {
+        /// The type ID.
+        type_id: u8,
+        /// The name in the data.
+        stored: Box<str>,
+        /// The name that is linked.
+        linked: Box<str>,
+    },
+    /// The name stands for another type ID in the data.
+    #[error("{name} has type ID {stored:#04x} in the data, the linked primitive has {linked:#04x}")]
+    OtherTypeId {
+        /// The name.
+        name: Box<str>,
+        /// The type ID in the data.
+        stored: u8,
+        /// The type ID that is linked.
+        linked: u8,
+    },
+    /// The same operation and version with other arguments.
+    #[error("{primitive} operation {wal_type:#04x} version {version} was {stored} and is now {linked}")]
+    OtherShape {
+        /// The primitive.
+        primitive: Box<str>,
+        /// The operation's WAL type.
+        wal_type: u8,
+        /// The operation's version.
+        version: u8,
+        /// The arguments in the data.
+        stored: Box<str>,
+        /// The arguments that are linked.
+        linked: Box<str>,
+    },
+    /// The data needs a primitive that is not linked, and the options insist.
+    #[error("{name} (type ID {type_id:#04x}) is in the data and not linked; add `use {crate_name} as _;` (crate {crate_name} {crate_version})")]
+    NotLinked {
+        /// The primitive.
+        name: Box<str>,
+        /// Its type ID.
+        type_id: u8,
+        /// The crate it came from.
+        crate_name: Box<str>,
+        /// That crate's version.
+        crate_version: Box<str>,
+    },
+}
+
+/// A logged operation that did not succeed again.
+#[derive(Debug, thiserror::Error)]
+#[error("replay of record {lsn} diverged: {primitive} operation {wal_type:#04x} version {version}: {reason}")]
+pub struct Diverged {
+    /// The record.
+    pub lsn: Lsn,
+    /// The primitive's name.
+    pub primitive: &'static str,
+    /// The operation's WAL type.
+    pub wal_type: u8,
+    /// The operation's version.
+    pub version: u8,
+    /// The error it returned, or the message of its panic.
+    pub reason: Reason,
+}

@@ -1,0 +1,188 @@
+//! Loading a snapshot: sections of linked primitives into instances, in parallel; sections of
+//! detached ones as they are.
+//!
+//! - An index is rebuilt on every instance before anything is replayed onto it.
+//! - What a primitive missed while it was detached is applied to it here, before the log's tail.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use crate::disk::DiskRef;
+use crate::error::{Damage, Error, Result};
+use crate::format::version::Features;
+use crate::id::{Lsn, RunId};
+use crate::primitive::{Instance, LoggedEntry, SectionReader};
+use crate::registry::PrimitiveRegistry;
+use crate::snapshot::{InstanceRow, Section, SnapshotFile};
+use crate::state::{RunRow, RunState, State};
+
+use super::owners::{CatalogFold, Owner, owner_of};
+
+/// An instance to be loaded.
+struct Task<'f> {
+    section: &'f Section,
+    row: &'f InstanceRow,
+    /// The primitive's index in the registry.
+    primitive: usize,
+}
+
+/// An instance that was loaded.
+struct Loaded {
+    run: RunId,
+    primitive: usize,
+    instance: Instance,
+}
+
+/// The state at the snapshot's LSN, and the log's chain checksum there. The catalog is added to
+/// `fold`.
+pub(super) fn load(
+    disk: &DiskRef,
+    lsn: Lsn,
+    registry: &'static PrimitiveRegistry,
+    fold: &mut CatalogFold,
+    threads: usize,
+) -> Result<(State, u32)> {
+    let file = SnapshotFile::open(disk, lsn)?;
+    refuse_features(&file)?;
+    let meta = file.meta();
+    let mut state = State::empty(registry);
+    state.lsn = meta.lsn;
+    state.epoch = meta.epoch;
+    state.timestamp = meta.timestamp;
+    for row in &meta.runs {
+        let inserted = state.table.insert(RunRow {
+            id: row.run,
+            name: row.name.as_str().into(),
+            created_lsn: row.created_lsn,
+            parent: row.parent,
+        });
+        if !inserted {
+            let of = "run, which stands twice in the run table,";
+            let what = Damage::Value { of, found: row.run.0, expected: 0 };
+            return Err(Error::corrupt(file.path(), 0, what));
+        }
+        let mut run = RunState::default();
+        run.last_lsn = row.last_lsn;
+        state.runs.insert(row.run, run);
+    }
+    state.table.raise_last_id(RunId(meta.next_run.saturating_sub(1)));
+
+    fold.add(&meta.catalog);
+    let mut tasks = Vec::new();
+    for section in file.sections() {
+        if section.instances().is_empty() {
+            continue;
+        }
+        let row = meta.catalog.rows.iter().find(|row| row.type_id == section.type_id());
+        let Some(row) = row else {
+            let (of, found) = ("type ID, which the catalog does not name,", section.type_id());
+            let what = Damage::Value { of, found: found.into(), expected: 0 };
+            return Err(Error::corrupt(file.path(), 0, what));
+        };
+        fold.note(row.type_id, &row.name, meta.lsn);
+        match owner_of(row, registry)? {
+            Owner::Linked(primitive) => {
+                for row in section.instances() {
+                    refuse_version(registry, primitive, row)?;
+                    tasks.push(Task { section, row, primitive });
+                }
+            }
+            _ => {
+                let detached = Arc::make_mut(&mut state.detached);
+                for row in section.instances() {
+                    detached.put(section.type_id(), file.raw_instance(section, row)?);
+                }
+            }
+        }
+    }
+    for loaded in load_all(&file, registry, tasks, threads)? {
+        let Some(run) = state.runs.get_mut(&loaded.run) else {
+            let of = "run, which the run table does not name,";
+            let what = Damage::Value { of, found: loaded.run.0, expected: 0 };
+            return Err(Error::corrupt(file.path(), 0, what));
+        };
+        run.put(loaded.primitive, loaded.instance);
+    }
+    Ok((state, meta.chain))
+}
+
+fn refuse_features(file: &SnapshotFile) -> Result<()> {
+    let unknown =
+        file.features().unknown_incompatible() | file.features().unknown_read_only();
+    if unknown == 0 {
+        return Ok(());
+    }
+    Err(Error::Version {
+        place: format!("{}: feature bits", file.path().display()).into(),
+        found: unknown,
+        supported: Features::KNOWN.incompatible,
+    })
+}
+
+fn refuse_version(
+    registry: &PrimitiveRegistry,
+    primitive: usize,
+    row: &InstanceRow,
+) -> Result<()> {
+    let linked = registry.list()[primitive];
+    if row.section_version <= linked.section_version() {
+        return Ok(());
+    }
+    Err(Error::Version {
+        place: format!("{} section", linked.name()).into(),
+        found: row.section_version.into(),
+        supported: linked.section_version().into(),
+    })
+}
+
+fn load_all(
+    file: &SnapshotFile,
+    registry: &'static PrimitiveRegistry,
+    tasks: Vec<Task<'_>>,
+    threads: usize,
+) -> Result<Vec<Loaded>> {
+    let workers = threads.min(tasks.len()).max(1);
+    let todo = Mutex::new(tasks.into_iter());
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let task = todo.lock().unwrap_or_else(PoisonError::into_inner).next();
+            match task {
+                Some(task) => done.push(load_one(file, registry, &task)?),
+                None => return Ok(done),
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
+        let mut all = work();
+        for thread in threads {
+            let done = thread.join().unwrap_or_else(|_| Err(Error::Poisoned));
+            match (&mut all, done) {
+                (Ok(all), Ok(done)) => all.extend(done),
+                (Ok(_), Err(error)) => all = Err(error),
+                (Err(_), _) => {}
+            }
+        }
+        all
+    })
+}
+
+fn load_one(
+    file: &SnapshotFile,
+    registry: &'static PrimitiveRegistry,
+    task: &Task<'_>,
+) -> Result<Loaded> {
+    let descriptor = registry.list()[task.primitive];
+    let blocks = file.read_instance(task.section, task.row)?;
+    let tables = blocks.tables();
+    let mut instance = descriptor.load(&mut SectionReader::new(&tables)).map_err(|_| {
+        let what = Damage::Undecodable { of: "section of a primitive" };
+        Error::corrupt(file.path(), 0, what)
+    })?;
+    let entries: Vec<LoggedEntry<'_>> = blocks.carried().collect();
+    if !entries.is_empty() {
+        descriptor.apply_batch(&mut instance, &entries)?;
+    }
+    Ok(Loaded { run: task.row.run, primitive: task.primitive, instance })
+}

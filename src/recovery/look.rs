@@ -1,0 +1,91 @@
+//! Looking at a database's directory: names, headers, footers, the synced mark. Nothing is changed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::disk::DiskRef;
+use crate::error::{Error, Result};
+use crate::recovery::lock::LOCK;
+use crate::recovery::plan::{Found, FoundSnapshot};
+use crate::snapshot::{self, SNAPSHOT_DIR, SnapshotFile};
+use crate::wal::names::{QUARANTINE_DIR, WAL_DIR, WalName, parse};
+use crate::wal::read_mark;
+use crate::wal::scan::SegmentEnds;
+
+/// What stands in the directory, and what of it is of no use.
+pub(super) struct Look {
+    pub(super) found: Found,
+    /// Snapshots that cannot be used, and why.
+    pub(super) damaged_snapshots: Vec<Error>,
+    /// Names in the log's directory that a crash left.
+    pub(super) wal_temporaries: Vec<String>,
+    pub(super) has_snapshot_temporaries: bool,
+}
+
+/// Whether the directory is there. What is there must be a database, or nothing at all.
+pub(super) fn is_there(disk: &DiskRef) -> Result<bool> {
+    let root = Path::new("");
+    let not_ours =
+        |found| Error::NotADatabase { path: disk.full_path(root).into(), found };
+    let listed = match disk.list(root) {
+        Ok(listed) => listed,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(not_ours("it is a file"));
+        }
+        Err(source) => return Err(Error::io("list", &disk.full_path(root), source)),
+    };
+    let has = |name: &str| listed.iter().any(|entry| entry.is_dir && entry.name == name);
+    if has(WAL_DIR) || has(SNAPSHOT_DIR) || has(QUARANTINE_DIR) {
+        return Ok(true);
+    }
+    if listed.iter().any(|entry| entry.name != LOCK) {
+        return Err(not_ours("it has other files, and no directory `wal`"));
+    }
+    Ok(true)
+}
+
+/// Looks at everything.
+pub(super) fn look(disk: &DiskRef) -> Result<Look> {
+    let mut look = Look {
+        found: Found { mark: read_mark(disk)?, ..Found::default() },
+        damaged_snapshots: Vec::new(),
+        wal_temporaries: Vec::new(),
+        has_snapshot_temporaries: false,
+    };
+    let wal = match disk.list(Path::new(WAL_DIR)) {
+        Ok(listed) => listed,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(source) => return Err(Error::io("list", &disk.full_path(Path::new(WAL_DIR)), source)),
+    };
+    for entry in wal {
+        match parse(&entry.name) {
+            WalName::Segment(id) => look.found.segments.push(SegmentEnds::read(disk, id)?),
+            WalName::Temporary => look.wal_temporaries.push(entry.name),
+            WalName::Mark | WalName::Foreign => {}
+        }
+    }
+    look.found.segments.sort_by_key(|segment| segment.id);
+    let listing = snapshot::list(disk)?;
+    look.has_snapshot_temporaries = !listing.temps.is_empty();
+    for listed in listing.snapshots {
+        match SnapshotFile::open(disk, listed.lsn) {
+            Ok(file) => look.found.snapshots.push(FoundSnapshot {
+                lsn: listed.lsn,
+                database: file.meta().database,
+            }),
+            Err(error @ Error::Corrupt { .. }) => look.damaged_snapshots.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    look.found.snapshots.sort_by_key(|snapshot| snapshot.lsn);
+    Ok(look)
+}
+
+/// The file of a damaged snapshot.
+pub(super) fn damaged_file(error: &Error) -> Option<PathBuf> {
+    match error {
+        Error::Corrupt { file, .. } => Some(file.to_path_buf()),
+        _ => None,
+    }
+}

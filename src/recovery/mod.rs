@@ -1,0 +1,257 @@
+//! Opening: lock, look, plan, load, replay, and only then repair.
+//!
+//! - Until the repair no file is changed (but for the lock file), so every refusal leaves the
+//!   directory as it was.
+//! - The state is exactly what was committed, or opening is refused.
+//! - [`verify`] is the same without the repair.
+
+mod apply;
+mod case;
+mod load;
+mod lock;
+mod look;
+mod owners;
+mod plan;
+mod repair;
+mod report;
+mod scan;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::clock::Stopwatch;
+use crate::disk::{DiskRef, FileRef};
+use crate::error::{Error, Result};
+use crate::id::Lsn;
+use crate::registry::PrimitiveRegistry;
+use crate::snapshot::SnapshotFile;
+use crate::state::State;
+use crate::wal::Log;
+
+use look::Look;
+use owners::CatalogFold;
+use plan::Plan;
+use scan::Scanned;
+
+pub use report::{
+    Control, Cut, DetachedPrimitive, Phase, PhaseTimes, PrimitiveEntries, Progress, RecoveryReport,
+};
+
+/// What is called while opening goes on.
+pub(crate) type ProgressFn = Arc<dyn Fn(&Progress) -> Control + Send + Sync>;
+
+/// How to recover.
+pub(crate) struct Settings {
+    pub(crate) segment_bytes: u64,
+    pub(crate) require_linked: bool,
+    pub(crate) threads: usize,
+    pub(crate) progress: Option<ProgressFn>,
+    /// Read every file, also what opening does not need.
+    pub(crate) check_all: bool,
+}
+
+impl Settings {
+    fn progress(&self, phase: Phase, bytes_done: u64, bytes_total: u64, lsn: Lsn) -> Result<()> {
+        let Some(progress) = &self.progress else { return Ok(()) };
+        match progress(&Progress { phase, bytes_done, bytes_total, lsn }) {
+            Control::Continue => Ok(()),
+            Control::Cancel => Err(Error::Cancelled),
+        }
+    }
+}
+
+/// A database that is ready to be used.
+pub(crate) struct Opened {
+    pub(crate) state: State,
+    pub(crate) log: Log,
+    pub(crate) lock: FileRef,
+    pub(crate) report: RecoveryReport,
+    /// Snapshots that must not count as kept ones.
+    pub(crate) damaged_snapshots: Vec<Lsn>,
+}
+
+/// Opens what is on the disk, or makes a database if there is nothing.
+pub(crate) fn open(
+    disk: &DiskRef,
+    registry: &'static PrimitiveRegistry,
+    settings: &Settings,
+) -> Result<Opened> {
+    if !look::is_there(disk)? {
+        repair::make_directory(disk)?;
+    }
+    let lock = lock::take(disk)?;
+    let watch = Stopwatch::start();
+    let look = look::look(disk)?;
+    let plan = plan::plan(&look.found)?;
+    let mut recovered = match &plan {
+        Some(plan) => recover(disk, registry, settings, &look, plan)?,
+        None => Recovered::new(registry, &look),
+    };
+    let planned = watch.elapsed().saturating_sub(recovered.report.times.load);
+    recovered.report.times.plan = planned.saturating_sub(recovered.report.times.replay);
+    let repairing = Stopwatch::start();
+    let log = repair::repair(disk, settings, &look, plan.as_ref(), &mut recovered)?;
+    recovered.report.times.repair = repairing.elapsed();
+    let Recovered { state, report, damaged_snapshots, .. } = recovered;
+    Ok(Opened { state, log, lock, report, damaged_snapshots })
+}
+
+/// Reads everything and says what opening would find. Nothing is changed.
+pub(crate) fn verify(
+    disk: &DiskRef,
+    registry: &'static PrimitiveRegistry,
+    settings: &Settings,
+) -> Result<RecoveryReport> {
+    let nothing = |found| Error::NotADatabase { path: disk.full_path(Path::new("")).into(), found };
+    if !look::is_there(disk)? {
+        return Err(nothing("there is nothing"));
+    }
+    let _lock = lock::take_to_read(disk)?;
+    let look = look::look(disk)?;
+    let Some(plan) = plan::plan(&look.found)? else {
+        return Err(nothing("the directory is empty"));
+    };
+    let mut recovered = recover(disk, registry, settings, &look, &plan)?;
+    for snapshot in &look.found.snapshots {
+        if recovered.damaged_snapshots.contains(&snapshot.lsn) {
+            continue;
+        }
+        let verified = SnapshotFile::open(disk, snapshot.lsn).and_then(|file| file.verify_whole());
+        if let Err(error) = verified {
+            recovered.report.damaged_snapshots.push(error.to_string().into());
+        }
+    }
+    if let Some((reader, tail)) = &recovered.open_end {
+        recovered.report.cut = repair::cut(reader, tail, None);
+    }
+    Ok(recovered.report)
+}
+
+/// The state in memory, and what is known of the files.
+struct Recovered {
+    state: State,
+    /// The log's chain checksum at its end.
+    chain: u32,
+    open_end: Option<(crate::wal::scan::SegmentReader, crate::wal::Tail)>,
+    report: RecoveryReport,
+    damaged_snapshots: Vec<Lsn>,
+}
+
+impl Recovered {
+    /// A database without a record.
+    fn new(registry: &'static PrimitiveRegistry, look: &Look) -> Recovered {
+        let mut state = State::empty(registry);
+        state.catalog = CatalogFold::default().finish(registry).into();
+        Recovered {
+            state,
+            chain: 0,
+            open_end: None,
+            report: RecoveryReport { damaged_snapshots: texts(look), ..Default::default() },
+            damaged_snapshots: Vec::new(),
+        }
+    }
+}
+
+fn texts(look: &Look) -> Vec<Box<str>> {
+    look.damaged_snapshots.iter().map(|error| error.to_string().into()).collect()
+}
+
+/// Tries the snapshots of the plan, newest first, and replays the log on the first that is whole.
+fn recover(
+    disk: &DiskRef,
+    registry: &'static PrimitiveRegistry,
+    settings: &Settings,
+    look: &Look,
+    plan: &Plan,
+) -> Result<Recovered> {
+    let mut report = RecoveryReport { damaged_snapshots: texts(look), ..Default::default() };
+    let mut damaged_snapshots = Vec::new();
+    let loading = Stopwatch::start();
+    let mut starts = plan.starts.iter().peekable();
+    let (mut state, chain, mut fold) = loop {
+        let mut fold = CatalogFold::default();
+        match starts.next() {
+            Some(Some(lsn)) => {
+                settings.progress(Phase::Load, 0, 0, *lsn)?;
+                match load::load(disk, *lsn, registry, &mut fold, settings.threads) {
+                    Ok((state, chain)) => {
+                        report.snapshot_lsn = Some(*lsn);
+                        break (state, Some(chain), fold);
+                    }
+                    Err(error @ Error::Corrupt { .. }) if starts.peek().is_some() => {
+                        report.damaged_snapshots.push(error.to_string().into());
+                        damaged_snapshots.push(*lsn);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            Some(None) | None => break (State::empty(registry), None, fold),
+        }
+    };
+    report.times.load = loading.elapsed();
+    let replaying = Stopwatch::start();
+    let scanned = scan::replay(disk, plan, &look.found, &mut state, chain, &mut fold, settings)?;
+    report.times.replay = replaying.elapsed();
+    finish(registry, settings, look, fold, scanned, Recovered {
+        chain: chain.unwrap_or(0),
+        state,
+        open_end: None,
+        report,
+        damaged_snapshots,
+    })
+}
+
+/// Fills in the catalog and the report.
+fn finish(
+    registry: &'static PrimitiveRegistry,
+    settings: &Settings,
+    look: &Look,
+    fold: CatalogFold,
+    scanned: Scanned,
+    mut recovered: Recovered,
+) -> Result<Recovered> {
+    let Recovered { state, report, .. } = &mut recovered;
+    let catalog = fold.finish(registry);
+    for row in &catalog.rows {
+        let entries = scanned.entries[usize::from(row.type_id)];
+        if entries > 0 {
+            report.entries.push(PrimitiveEntries {
+                primitive: row.name.as_str().into(),
+                type_id: row.type_id,
+                entries,
+            });
+        }
+        if registry.list().iter().any(|linked| owners::is_named(linked, &row.name)) {
+            continue;
+        }
+        if settings.require_linked {
+            return Err(crate::error::RegistryError::NotLinked {
+                name: row.name.as_str().into(),
+                type_id: row.type_id,
+                crate_name: row.crate_name.as_str().into(),
+                crate_version: row.crate_version.as_str().into(),
+            }
+            .into());
+        }
+        report.detached.push(DetachedPrimitive {
+            primitive: row.name.as_str().into(),
+            type_id: row.type_id,
+            crate_name: row.crate_name.as_str().into(),
+            crate_version: row.crate_version.as_str().into(),
+            bytes: state.detached.bytes_of_type(row.type_id),
+        });
+    }
+    state.catalog = catalog.into();
+    report.last_lsn = state.lsn;
+    report.segments = scanned.segments;
+    report.records = scanned.records;
+    report.runs = state.table.iter().len();
+    report.wal_bytes_since_snapshot = scanned.bytes;
+    recovered.chain = match (&scanned.open_end, look.found.segments.last().map(|s| &s.footer)) {
+        (Some((_, tail)), _) => tail.chain,
+        (None, Some(Ok(footer))) => footer.chain,
+        (None, _) => recovered.chain,
+    };
+    recovered.open_end = scanned.open_end;
+    Ok(recovered)
+}

@@ -1,0 +1,211 @@
+//! Whose byte is it? The catalog that a file carries against the primitives that are linked.
+//!
+//! - Identity is the name. A byte or type ID that belongs to one name in the data and to another in
+//!   the program refuses, but only once data of it is met: a primitive that was linked and never
+//!   wrote leaves no claim behind.
+//! - A primitive whose name is not linked is detached.
+
+use crate::error::RegistryError;
+use crate::format::catalog::{Catalog, CatalogRow};
+use crate::id::Lsn;
+use crate::primitive::Descriptor;
+use crate::registry::PrimitiveRegistry;
+
+/// Whose entries a WAL type marks, in the files that one catalog describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// Nobody's: corruption, or a newer engine.
+    Nobody,
+    /// The linked primitive at this index in the registry.
+    Linked(usize),
+    /// A primitive that is not linked, by type ID.
+    Detached(u8),
+    /// Data and program contradict each other; index into the refusals.
+    Refused(usize),
+}
+
+/// The answer for all 256 bytes.
+pub(super) struct Owners<'c> {
+    by_byte: [Owner; 256],
+    /// Which row of the catalog claims the byte.
+    row_of: [usize; 256],
+    /// The newest version of the operation that is linked.
+    newest: [u8; 256],
+    catalog: &'c Catalog,
+    /// Rows of which no entry was seen yet.
+    unseen: Vec<bool>,
+    refusals: Vec<RegistryError>,
+}
+
+impl<'c> Owners<'c> {
+    /// Compares the catalog of one file with what is linked.
+    pub(super) fn of(catalog: &'c Catalog, registry: &PrimitiveRegistry) -> Owners<'c> {
+        let mut owners = Owners {
+            by_byte: [Owner::Nobody; 256],
+            row_of: [0; 256],
+            newest: [0; 256],
+            catalog,
+            unseen: vec![true; catalog.rows.len()],
+            refusals: Vec::new(),
+        };
+        for (at, row) in catalog.rows.iter().enumerate() {
+            let owner = owner_of(row, registry).unwrap_or_else(|refusal| {
+                owners.refusals.push(refusal);
+                Owner::Refused(owners.refusals.len() - 1)
+            });
+            for wal_type in &row.wal_types {
+                owners.by_byte[usize::from(*wal_type)] = owner;
+                owners.row_of[usize::from(*wal_type)] = at;
+            }
+        }
+        for operation in registry.list().iter().flat_map(|linked| linked.operations()) {
+            let newest = &mut owners.newest[usize::from(operation.wal_type)];
+            *newest = operation.version.max(*newest);
+        }
+        owners
+    }
+
+    #[inline]
+    pub(super) fn owner(&self, wal_type: u8) -> Owner {
+        self.by_byte[usize::from(wal_type)]
+    }
+
+    /// Whether this is the newest linked version of the operation.
+    #[inline]
+    pub(super) fn is_newest(&self, wal_type: u8, version: u8) -> bool {
+        self.newest[usize::from(wal_type)] == version
+    }
+
+    /// The newest linked version of the operation.
+    pub(super) fn newest(&self, wal_type: u8) -> u8 {
+        self.newest[usize::from(wal_type)]
+    }
+
+    /// The row that claims the byte, the first time one of its entries is met.
+    #[inline]
+    pub(super) fn first_sight(&mut self, wal_type: u8) -> Option<&'c CatalogRow> {
+        let at = self.row_of[usize::from(wal_type)];
+        if !std::mem::take(self.unseen.get_mut(at)?) {
+            return None;
+        }
+        self.catalog.rows.get(at)
+    }
+
+    /// The refusal an [`Owner::Refused`] stands for.
+    pub(super) fn refusal(&self, index: usize) -> RegistryError {
+        self.refusals[index].clone()
+    }
+}
+
+/// Whether `name` is, or once was, the primitive's.
+pub(super) fn is_named(linked: &Descriptor, name: &str) -> bool {
+    linked.name() == name || linked.former_names().contains(&name)
+}
+
+/// Who owns what this row describes.
+pub(super) fn owner_of(
+    row: &CatalogRow,
+    registry: &PrimitiveRegistry,
+) -> Result<Owner, RegistryError> {
+    let list = registry.list();
+    let Some(index) = list.iter().position(|linked| is_named(linked, &row.name)) else {
+        // Not linked by name: then nobody else may claim its ID or its bytes.
+        let taken = list.iter().find(|linked| {
+            linked.type_id() == row.type_id
+                || linked.wal_types().iter().any(|byte| row.wal_types.contains(byte))
+        });
+        return match taken {
+            None => Ok(Owner::Detached(row.type_id)),
+            Some(linked) => Err(RegistryError::OtherName {
+                type_id: row.type_id,
+                stored: row.name.as_str().into(),
+                linked: linked.name().into(),
+            }),
+        };
+    };
+    let linked = &list[index];
+    if linked.type_id() != row.type_id {
+        return Err(RegistryError::OtherTypeId {
+            name: row.name.as_str().into(),
+            stored: row.type_id,
+            linked: linked.type_id(),
+        });
+    }
+    let now = linked.catalog_row();
+    for stored in &row.operations {
+        let same = now.operations.iter().find(|operation| {
+            operation.wal_type == stored.wal_type && operation.version == stored.version
+        });
+        if let Some(same) = same.filter(|same| same.fingerprint != stored.fingerprint) {
+            return Err(RegistryError::OtherShape {
+                primitive: row.name.as_str().into(),
+                wal_type: stored.wal_type,
+                version: stored.version,
+                stored: stored.shape.as_str().into(),
+                linked: same.shape.as_str().into(),
+            });
+        }
+    }
+    Ok(Owner::Linked(index))
+}
+
+/// What all catalogs read so far say together, with the first entry ever of each primitive.
+#[derive(Default)]
+pub(super) struct CatalogFold {
+    rows: Vec<CatalogRow>,
+}
+
+impl CatalogFold {
+    /// Adds a file's catalog; files are added in the order of their age.
+    pub(super) fn add(&mut self, catalog: &Catalog) {
+        for row in &catalog.rows {
+            match self.rows.iter_mut().find(|known| known.name == row.name) {
+                Some(known) => {
+                    let first_lsn = earliest(known.first_lsn, row.first_lsn);
+                    *known = row.clone();
+                    known.first_lsn = first_lsn;
+                }
+                None => self.rows.push(row.clone()),
+            }
+        }
+    }
+
+    /// Notes an entry, or a section, of the primitive named `name`.
+    pub(super) fn note(&mut self, type_id: u8, name: &str, lsn: Lsn) {
+        let known = |row: &&mut CatalogRow| row.type_id == type_id && row.name == name;
+        if let Some(row) = self.rows.iter_mut().find(known) {
+            row.first_lsn = earliest(row.first_lsn, lsn);
+        }
+    }
+
+    /// The row of a detached primitive.
+    pub(super) fn detached(&self, type_id: u8) -> Option<&CatalogRow> {
+        self.rows.iter().find(|row| row.type_id == type_id && row.first_lsn != Lsn::ZERO)
+    }
+
+    /// The catalog to go on with: everything linked, and everything else that has data.
+    pub(super) fn finish(self, registry: &PrimitiveRegistry) -> Catalog {
+        let mut rows: Vec<CatalogRow> = Vec::new();
+        for linked in registry.list() {
+            let mut row = linked.catalog_row();
+            if let Some(stored) = self.rows.iter().find(|stored| is_named(linked, &stored.name)) {
+                row.first_lsn = stored.first_lsn;
+            }
+            rows.push(row);
+        }
+        rows.extend(self.rows.into_iter().filter(|stored| {
+            stored.first_lsn != Lsn::ZERO
+                && !registry.list().iter().any(|linked| is_named(linked, &stored.name))
+        }));
+        rows.sort_by(|a, b| a.type_id.cmp(&b.type_id));
+        Catalog { rows }
+    }
+}
+
+/// The earlier of two LSNs, where 0 means never.
+fn earliest(a: Lsn, b: Lsn) -> Lsn {
+    match (a, b) {
+        (Lsn::ZERO, other) | (other, Lsn::ZERO) => other,
+        (a, b) => a.min(b),
+    }
+}

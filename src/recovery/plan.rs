@@ -1,0 +1,220 @@
+//! The plan: which snapshot, which segments. A pure function of what was found; it reads nothing.
+//!
+//! - Segments are numbered without a gap from the first one needed to the last, and each continues
+//!   its predecessor.
+//! - What lies before a gap, and wholly at or below the oldest usable snapshot, is of no use: a crash
+//!   in the middle of pruning leaves it.
+//! - Nothing is ever skipped to make opening succeed.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Damage, Error, Result};
+use crate::format::mark::SyncedMark;
+use crate::id::{DatabaseId, Lsn, SegmentId};
+use crate::recovery::case::Place;
+use crate::wal::names::{MARK, segment_path};
+use crate::wal::scan::SegmentEnds;
+
+/// A snapshot file, as far as it was read: its header.
+pub(super) struct FoundSnapshot {
+    pub(super) lsn: Lsn,
+    pub(super) database: DatabaseId,
+}
+
+/// Everything that was found in a database's directory.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Ascending by number.
+    pub(super) segments: Vec<SegmentEnds>,
+    /// Ascending by LSN; damaged ones are left out.
+    pub(super) snapshots: Vec<FoundSnapshot>,
+    pub(super) mark: Option<SyncedMark>,
+}
+
+/// A segment to be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct PlannedSegment {
+    /// Its place in [`Found::segments`].
+    pub(super) found: usize,
+    pub(super) place: Place,
+}
+
+/// What to read, in order.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// The snapshots to try, newest first; `None` means to begin with the first record ever.
+    pub(super) starts: Vec<Option<Lsn>>,
+    /// The segments to scan, oldest first.
+    pub(super) segments: Vec<PlannedSegment>,
+    /// Segments that lie wholly at or below the oldest snapshot.
+    pub(super) superfluous: Vec<SegmentId>,
+    /// The highest LSN that mark, footers and headers prove synced, and what does.
+    pub(super) proved: (Lsn, &'static str),
+}
+
+/// The plan, or `None` if this is a directory in which no database was ever finished.
+pub(super) fn plan(found: &Found) -> Result<Option<Plan>> {
+    let Some(last) = found.segments.last() else {
+        return without_segments(found);
+    };
+    same_database(found)?;
+    if let Some(mark) = found.mark.filter(|mark| mark.segment > last.id) {
+        return Err(Error::Missing {
+            file: segment_path(mark.segment).into(),
+            because: "the synced mark names it",
+        });
+    }
+    let floor = found.snapshots.first().map_or(Lsn::ZERO, |snapshot| snapshot.lsn);
+    let superfluous = superfluous_count(&found.segments, floor);
+    let needed = found.segments.get(superfluous..).unwrap_or_default();
+    let segments = chain(needed, superfluous)?;
+    let first_lsn = needed.first().map_or(Lsn::ZERO.next(), |first| first.header.first_lsn);
+    let mut starts: Vec<Option<Lsn>> = found
+        .snapshots
+        .iter()
+        .rev()
+        .map(|snapshot| Some(snapshot.lsn))
+        .filter(|start| start.is_some_and(|lsn| first_lsn <= lsn.next()))
+        .collect();
+    if first_lsn == Lsn::ZERO.next() {
+        starts.push(None);
+    }
+    if starts.is_empty() {
+        let before = SegmentId(needed.first().map_or(0, |first| first.id.0.saturating_sub(1)));
+        return Err(Error::Missing {
+            file: segment_path(before).into(),
+            because: "no usable snapshot covers the records before the first segment",
+        });
+    }
+    let proved = proved(found, needed);
+    if last.footer.as_ref().is_ok_and(|footer| footer.last_lsn < proved.0) {
+        return Err(Error::Missing {
+            file: segment_path(last.id.next()).into(),
+            because: "records after the last segment were synced",
+        });
+    }
+    Ok(Some(Plan {
+        starts,
+        segments,
+        superfluous: found.segments.iter().take(superfluous).map(|segment| segment.id).collect(),
+        proved,
+    }))
+}
+
+fn without_segments(found: &Found) -> Result<Option<Plan>> {
+    if found.snapshots.is_empty() && found.mark.is_none() {
+        return Ok(None);
+    }
+    let (id, because) = match found.mark {
+        Some(mark) => (mark.segment, "the synced mark names it"),
+        None => (SegmentId(1), "there is a snapshot, and so there was a log"),
+    };
+    Err(Error::Missing { file: segment_path(id).into(), because })
+}
+
+fn same_database(found: &Found) -> Result<()> {
+    let Some(database) = found.segments.last().map(|last| last.header.database) else {
+        return Ok(());
+    };
+    let foreign = |file: PathBuf, of| Error::corrupt(&file, 0, Damage::Foreign { of });
+    for segment in &found.segments {
+        if segment.header.database != database {
+            return Err(foreign(segment_path(segment.id), "segment"));
+        }
+    }
+    for snapshot in &found.snapshots {
+        if snapshot.database != database {
+            return Err(foreign(crate::snapshot::snapshot_path(snapshot.lsn), "snapshot"));
+        }
+    }
+    if found.mark.is_some_and(|mark| mark.database != database) {
+        return Err(foreign(Path::new(MARK).to_path_buf(), "synced mark"));
+    }
+    Ok(())
+}
+
+/// How many segments, from the oldest, are of no use: those before a gap, or before one that is
+/// damaged, if they hold nothing above the floor. Whole segments without a gap are kept, whatever
+/// snapshots there are: they are one more way to the state if a snapshot turns out to be damaged.
+fn superfluous_count(segments: &[SegmentEnds], floor: Lsn) -> usize {
+    let follows = |pair: &[SegmentEnds]| match pair {
+        [before, after] => before.footer.is_ok() && after.id == before.id.next(),
+        _ => false,
+    };
+    let unbroken = segments.windows(2).rev().take_while(|pair| follows(pair)).count();
+    let broken = segments.len().saturating_sub(unbroken + 1);
+    let ends_below = |at: usize| match (segments.get(at), segments.get(at + 1)) {
+        (Some(SegmentEnds { footer: Ok(footer), .. }), _) => footer.last_lsn <= floor,
+        // Damaged, but below the floor all the same if its successor begins there.
+        (Some(_), Some(next)) => next.header.first_lsn <= floor.next(),
+        _ => false,
+    };
+    let below = (0..broken).take_while(|at| ends_below(*at)).count();
+    // If something above the floor is missing, the gap is to be found and named.
+    if below == broken { broken } else { below }
+}
+
+/// Checks that each segment continues the one before it.
+fn chain(needed: &[SegmentEnds], skipped: usize) -> Result<Vec<PlannedSegment>> {
+    let mut planned = Vec::with_capacity(needed.len());
+    for (at, segment) in needed.iter().enumerate() {
+        let path = segment_path(segment.id);
+        if let Some(before) = at.checked_sub(1).and_then(|before| needed.get(before)) {
+            if segment.id != before.id.next() {
+                return Err(Error::Missing {
+                    file: segment_path(before.id.next()).into(),
+                    because: "segments before and after it are there",
+                });
+            }
+            if segment.header.epoch < before.header.epoch {
+                let what = Damage::Epoch {
+                    found: segment.header.epoch,
+                    expected: before.header.epoch,
+                };
+                return Err(Error::corrupt(&path, 0, what));
+            }
+            if let Ok(footer) = &before.footer {
+                let differs = [
+                    ("first LSN", segment.header.first_lsn.0, footer.last_lsn.next().0),
+                    (
+                        "checksum of the segment before",
+                        u64::from(segment.header.previous_chain),
+                        u64::from(footer.chain),
+                    ),
+                ];
+                for (of, found, expected) in differs {
+                    if found != expected {
+                        let what = Damage::Value { of, found, expected };
+                        return Err(Error::corrupt(&path, 0, what));
+                    }
+                }
+            }
+        }
+        let place = match (&segment.footer, at + 1 == needed.len()) {
+            (Ok(_), _) => Place::Sealed,
+            (Err(_), false) => Place::Followed,
+            (Err(_), true) => Place::Last,
+        };
+        planned.push(PlannedSegment { found: skipped + at, place });
+    }
+    Ok(planned)
+}
+
+/// The highest LSN proved synced by what was read so far.
+fn proved(found: &Found, needed: &[SegmentEnds]) -> (Lsn, &'static str) {
+    let mark = found.mark.map(|mark| (mark.lsn, "the synced mark"));
+    let footer = needed
+        .iter()
+        .filter_map(|segment| segment.footer.as_ref().ok())
+        .map(|footer| (footer.last_lsn, "a footer"));
+    let header = needed
+        .iter()
+        .map(|segment| (Lsn(segment.header.first_lsn.0.saturating_sub(1)), "a segment's header"));
+    let snapshot = found.snapshots.iter().map(|snapshot| (snapshot.lsn, "a snapshot"));
+    mark.into_iter()
+        .chain(footer)
+        .chain(header)
+        .chain(snapshot)
+        .max_by_key(|(lsn, _)| *lsn)
+        .unwrap_or((Lsn::ZERO, "nothing"))
+}

@@ -1,0 +1,119 @@
+//! The only part of opening that changes files, once the whole state stands in memory.
+//!
+//! - What is cut is copied first. What is kept is written again and synced before anyone is served.
+//! - A crash anywhere leaves a directory that opens to the same state.
+
+use std::io;
+use std::path::Path;
+
+use crate::disk::DiskRef;
+use crate::error::{Error, Result};
+use crate::id::{DatabaseId, Epoch, SegmentId};
+use crate::snapshot;
+use crate::wal::scan::SegmentReader;
+use crate::wal::{Log, LogStart, SealedSegment, Tail, prune, repair as segment};
+
+use super::look::Look;
+use super::plan::Plan;
+use super::report::Cut;
+use super::{Recovered, Settings};
+
+/// Makes the database's own directory, durably.
+pub(super) fn make_directory(disk: &DiskRef) -> Result<()> {
+    let root = Path::new("");
+    match disk.create_dir(root) {
+        Ok(()) => {}
+        // Another opener was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(source) => return Err(Error::io("create", &disk.full_path(root), source)),
+    }
+    let above = Path::new("..");
+    disk.sync_dir(above).map_err(|source| Error::io("sync", &disk.full_path(above), source))
+}
+
+/// Makes the end of the log good, removes what is of no use, and starts a segment of this opening.
+pub(super) fn repair(
+    disk: &DiskRef,
+    settings: &Settings,
+    look: &Look,
+    plan: Option<&Plan>,
+    recovered: &mut Recovered,
+) -> Result<Log> {
+    let mut repaired_bytes = None;
+    if let Some((reader, tail)) = recovered.open_end.take() {
+        let repaired = segment::repair(disk, &reader, &tail)?;
+        recovered.report.cut = cut(&reader, &tail, repaired.quarantine.as_deref());
+        repaired_bytes = Some((repaired.file_bytes, tail.last_lsn));
+    }
+    prune::remove_temporaries(disk, look.wal_temporaries.iter().map(String::as_str))?;
+    if look.has_snapshot_temporaries {
+        snapshot::remove_temps(disk)?;
+    }
+    if let Some(plan) = plan {
+        prune::remove_segments(disk, &plan.superfluous)?;
+    }
+    make_snapshot_directory(disk)?;
+
+    let last = look.found.segments.last();
+    let sealed = plan.map_or_else(Vec::new, |plan| {
+        plan.segments
+            .iter()
+            .filter_map(|planned| look.found.segments.get(planned.found))
+            .filter_map(|ends| {
+                let (bytes, last_lsn) = match &ends.footer {
+                    Ok(footer) => (ends.bytes, footer.last_lsn),
+                    Err(_) => repaired_bytes?,
+                };
+                Some(SealedSegment { id: ends.id, last_lsn, bytes })
+            })
+            .collect()
+    });
+    Log::create(
+        disk.clone(),
+        LogStart {
+            database: match last {
+                Some(last) => last.header.database,
+                None => DatabaseId(random()?),
+            },
+            epoch: last.map_or(Epoch(0), |last| last.header.epoch).next(),
+            segment: last.map_or(SegmentId(0), |last| last.id).next(),
+            first_lsn: recovered.state.lsn.next(),
+            previous_chain: recovered.chain,
+            salt_seed: u64::from_le_bytes(random()?),
+            catalog: (*recovered.state.catalog).clone(),
+            segment_bytes: settings.segment_bytes,
+            sealed,
+            mark_sequence: look.found.mark.map_or(0, |mark| mark.sequence),
+        },
+    )
+}
+
+/// What is or would be cut behind the records of the last segment.
+pub(super) fn cut(reader: &SegmentReader, tail: &Tail, quarantine: Option<&Path>) -> Option<Cut> {
+    let bytes = segment::cut_bytes(reader, tail).len() as u64;
+    (bytes > 0).then(|| Cut {
+        segment: tail.segment,
+        offset: tail.end,
+        bytes,
+        quarantine: quarantine.map_or_else(String::new, |path| path.display().to_string()).into(),
+    })
+}
+
+fn make_snapshot_directory(disk: &DiskRef) -> Result<()> {
+    let directory = Path::new(snapshot::SNAPSHOT_DIR);
+    match disk.create_dir(directory) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(source) => return Err(Error::io("create", &disk.full_path(directory), source)),
+    }
+    let root = Path::new("");
+    disk.sync_dir(root).map_err(|source| Error::io("sync", &disk.full_path(root), source))
+}
+
+fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Error::io("draw random bytes", Path::new(""), io::Error::other(error.to_string()))
+    })?;
+    Ok(bytes)
+}

@@ -1,0 +1,161 @@
+//! What opening found and did, and what it says while it goes on.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::id::{Lsn, SegmentId};
+
+/// What opening found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct RecoveryReport {
+    /// The last record the loaded snapshot covers; `None` if none was loaded.
+    pub snapshot_lsn: Option<Lsn>,
+    /// Snapshots that could not be used, newest first, each with what is wrong with it.
+    pub damaged_snapshots: Vec<Box<str>>,
+    /// The last record of the recovered state; 0 in a new database.
+    pub last_lsn: Lsn,
+    /// WAL segments read.
+    pub segments: usize,
+    /// Records replayed.
+    pub records: u64,
+    /// Entries replayed, by primitive.
+    pub entries: Vec<PrimitiveEntries>,
+    /// The torn tail that was cut, if there was one.
+    pub cut: Option<Cut>,
+    /// Primitives in the data that are not linked.
+    pub detached: Vec<DetachedPrimitive>,
+    /// Runs, without the root.
+    pub runs: usize,
+    /// Bytes of the WAL after the loaded snapshot.
+    pub wal_bytes_since_snapshot: u64,
+    /// How long each phase took.
+    pub times: PhaseTimes,
+}
+
+/// How many entries of one primitive were replayed.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct PrimitiveEntries {
+    /// The primitive's name.
+    pub primitive: Box<str>,
+    /// Its type ID.
+    pub type_id: u8,
+    /// Entries replayed, or carried if it is detached.
+    pub entries: u64,
+}
+
+/// A torn tail: the unfinished end of the last segment, never acknowledged as synced.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Cut {
+    /// The segment.
+    pub segment: SegmentId,
+    /// Where the cut begins, in bytes from the start of the file.
+    pub offset: u64,
+    /// How many bytes up to the last one that is not zero.
+    pub bytes: u64,
+    /// Where a copy of them is, below the database's directory.
+    pub quarantine: Box<str>,
+}
+
+/// A primitive in the data that is not linked. Everything of it is carried through.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct DetachedPrimitive {
+    /// Its name.
+    pub primitive: Box<str>,
+    /// Its type ID.
+    pub type_id: u8,
+    /// The crate that registered it when it last wrote.
+    pub crate_name: Box<str>,
+    /// That crate's version.
+    pub crate_version: Box<str>,
+    /// Bytes carried.
+    pub bytes: u64,
+}
+
+/// How long each phase of opening took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct PhaseTimes {
+    /// Listing, headers, footers, mark.
+    pub plan: Duration,
+    /// Sections of the snapshot, indexes rebuilt.
+    pub load: Duration,
+    /// Reading and replaying the WAL.
+    pub replay: Duration,
+    /// Changing files: repair and the new segment.
+    pub repair: Duration,
+}
+
+/// How far opening has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// What is being done.
+    pub phase: Phase,
+    /// Bytes done in this phase.
+    pub bytes_done: u64,
+    /// Bytes to do in this phase.
+    pub bytes_total: u64,
+    /// The last record seen.
+    pub lsn: Lsn,
+}
+
+/// A phase of opening that can take long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Loading a snapshot.
+    Load,
+    /// Replaying the WAL.
+    Replay,
+}
+
+/// What a progress callback answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Go on.
+    Continue,
+    /// Stop; opening returns [`Error::Cancelled`](crate::Error::Cancelled), no file was changed.
+    Cancel,
+}
+
+impl fmt::Display for RecoveryReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.snapshot_lsn {
+            Some(lsn) => write!(f, "snapshot at LSN {lsn}")?,
+            None => f.write_str("no snapshot")?,
+        }
+        writeln!(
+            f,
+            "; {} records replayed from {} segments; state is at LSN {}; {} runs",
+            self.records, self.segments, self.last_lsn, self.runs
+        )?;
+        for row in &self.entries {
+            writeln!(f, "  {}: {} entries", row.primitive, row.entries)?;
+        }
+        for damage in &self.damaged_snapshots {
+            writeln!(f, "  snapshot not used: {damage}")?;
+        }
+        if let Some(cut) = &self.cut {
+            writeln!(
+                f,
+                "  torn tail: segment {} at {}, {} bytes cut, copied to {}",
+                cut.segment, cut.offset, cut.bytes, cut.quarantine
+            )?;
+        }
+        for row in &self.detached {
+            writeln!(
+                f,
+                "  not linked: {} (type ID {:#04x}), {} bytes carried; add `use {} as _;` (crate {} {})",
+                row.primitive, row.type_id, row.bytes, row.crate_name, row.crate_name,
+                row.crate_version
+            )?;
+        }
+        let times = self.times;
+        write!(
+            f,
+            "  plan {:.1?}, load {:.1?}, replay {:.1?}, repair {:.1?}",
+            times.plan, times.load, times.replay, times.repair
+        )
+    }
+}

@@ -1,0 +1,398 @@
+//! Reading the log from the loaded state on: every record checked, every entry sorted by whose it
+//! is; the next segment is read while the one before is applied.
+//!
+//! - A damaged record is judged by the case table, never skipped.
+//! - A byte that no catalog names, and a version that is newer than what is linked, refuse.
+
+use std::collections::HashMap;
+use std::thread;
+
+use crate::disk::DiskRef;
+use crate::error::{Damage, Error, Result};
+use crate::format::core_entry::{self, RunCreate, RunDelete, RunSwitch};
+use crate::format::{WalEntry, record};
+use crate::format::version::Features;
+use crate::id::{Lsn, RunId};
+use crate::registry::PrimitiveRegistry;
+use crate::state::{RunRow, State};
+use crate::wal::Tail;
+use crate::wal::scan::{BadRecord, Record, SegmentReader, Step, Stop as ScanStop};
+
+use super::apply::{Bucket, Chunk, EntryAt, apply};
+use super::case::{Case, Place, Stop, Verdict};
+use super::owners::{CatalogFold, Owner, Owners};
+use super::plan::{Found, Plan, PlannedSegment};
+use super::{Phase, Settings};
+
+/// What the log said.
+pub(super) struct Scanned {
+    pub(super) segments: usize,
+    pub(super) records: u64,
+    /// Entries by type ID.
+    pub(super) entries: [u64; 256],
+    pub(super) bytes: u64,
+    /// The last segment, with the end of its records, if it is not sealed.
+    pub(super) open_end: Option<(SegmentReader, Tail)>,
+}
+
+/// Applies everything behind `state.lsn` to `state`. `chain` is the log's chain checksum there, if a
+/// snapshot says it.
+pub(super) fn replay(
+    disk: &DiskRef,
+    plan: &Plan,
+    found: &Found,
+    state: &mut State,
+    chain: Option<u32>,
+    fold: &mut CatalogFold,
+    settings: &Settings,
+) -> Result<Scanned> {
+    let registry = state.registry;
+    let start = state.lsn;
+    let mut scanned = Scanned {
+        segments: 0,
+        records: 0,
+        entries: [0; 256],
+        bytes: 0,
+        open_end: None,
+    };
+    let needed: Vec<&PlannedSegment> =
+        plan.segments.iter().filter(|segment| is_needed(segment, found, start, settings)).collect();
+    let bytes_total = needed.iter().filter_map(|s| found.segments.get(s.found)).map(|s| s.bytes).sum();
+    let mut readers = [SegmentReader::default(), SegmentReader::default()];
+    let mut waiting: Option<Chunk> = None;
+    for (at, planned) in needed.iter().enumerate() {
+        let Some(ends) = found.segments.get(planned.found) else { continue };
+        settings.progress(Phase::Replay, scanned.bytes, bytes_total, state.lsn)?;
+        // The segment in `before` is applied while the next one is read into `reader`.
+        readers.reverse();
+        let [before, reader] = &mut readers;
+        let mut scan = Scan { registry, start, chain, scanned: &mut scanned, fold: &mut *fold };
+        let step = |scan: &mut Scan<'_>, reader: &mut SegmentReader| {
+            reader.read(disk, ends.id)?;
+            scan.segment(reader, planned.place, plan.proved)
+        };
+        let (chunk, tail) = match waiting.take() {
+            None => step(&mut scan, reader)?,
+            Some(chunk) => {
+                let before = &*before;
+                let state = &mut *state;
+                let (applied, next) = thread::scope(|scope| {
+                    let apply = || apply(state, chunk, before, settings.threads);
+                    if settings.threads > 1 {
+                        let applying = scope.spawn(apply);
+                        let next = step(&mut scan, reader);
+                        (applying.join().unwrap_or(Err(Error::Poisoned)), next)
+                    } else {
+                        (apply(), step(&mut scan, reader))
+                    }
+                });
+                applied?;
+                next?
+            }
+        };
+        waiting = Some(chunk);
+        scanned.segments += 1;
+        scanned.bytes += ends.bytes;
+        if at + 1 == needed.len() && planned.place == Place::Last {
+            scanned.open_end = Some((SegmentReader::default(), tail));
+        }
+    }
+    let [_, last] = &mut readers;
+    if let Some(chunk) = waiting {
+        apply(state, chunk, last, settings.threads)?;
+    }
+    settings.progress(Phase::Replay, scanned.bytes, bytes_total, state.lsn)?;
+    if let Some((reader, _)) = &mut scanned.open_end {
+        *reader = std::mem::take(last);
+    }
+    Ok(scanned)
+}
+
+/// Sealed segments at or below the snapshot hold nothing new.
+fn is_needed(segment: &PlannedSegment, found: &Found, start: Lsn, settings: &Settings) -> bool {
+    let footer = found.segments.get(segment.found).and_then(|ends| ends.footer.as_ref().ok());
+    settings.check_all || footer.is_none_or(|footer| footer.last_lsn > start)
+}
+
+/// The scan of one segment after the other.
+struct Scan<'s> {
+    registry: &'static PrimitiveRegistry,
+    start: Lsn,
+    chain: Option<u32>,
+    scanned: &'s mut Scanned,
+    fold: &'s mut CatalogFold,
+}
+
+impl Scan<'_> {
+    fn segment(
+        &mut self,
+        reader: &SegmentReader,
+        place: Place,
+        proved: (Lsn, &'static str),
+    ) -> Result<(Chunk, Tail)> {
+        let (Some(ends), Some(mut records)) = (reader.ends(), reader.records()) else {
+            return Ok((Chunk::default(), unread(reader)?));
+        };
+        let unknown =
+            ends.header.features.unknown_incompatible() | ends.header.features.unknown_read_only();
+        if unknown != 0 {
+            return Err(Error::Version {
+                place: format!("{}: feature bits", reader.path().display()).into(),
+                found: unknown,
+                supported: Features::KNOWN.incompatible,
+            });
+        }
+        if ends.header.first_lsn == self.start.next() {
+            self.check_chain(reader, 0, ends.header.previous_chain)?;
+        }
+        self.fold.add(&ends.header.catalog);
+        let mut owners = Owners::of(&ends.header.catalog, self.registry);
+        let mut sorter = Sorter::default();
+        let mut proved = proved;
+        let stop = loop {
+            let record = match records.step() {
+                Step::Record(record) => record,
+                Step::Stop(stop) => break stop,
+            };
+            if record.header.durable > proved.0 {
+                proved = (record.header.durable, "a later record");
+            }
+            if record.header.lsn <= self.start {
+                if record.header.lsn == self.start {
+                    self.check_chain(reader, record.offset, record.header.header_crc)?;
+                }
+                continue;
+            }
+            sorter.end_record(&record);
+            self.record(reader, &record, &mut owners, &mut sorter)?;
+            self.scanned.records += 1;
+        };
+        if let ScanStop::AtBadRecord(bad) = &stop {
+            let evidence = reader.evidence(bad);
+            if evidence.durable > proved.0 {
+                proved = (evidence.durable, "a later record");
+            }
+        }
+        let tail = records.tail().clone();
+        judge(reader, place, &stop, &tail, proved)?;
+        Ok((sorter.chunk, tail))
+    }
+
+    /// The record at the snapshot's LSN must be the one the snapshot was made of.
+    fn check_chain(&self, reader: &SegmentReader, offset: usize, found: u32) -> Result<()> {
+        match self.chain {
+            Some(expected) if expected != found => {
+                let of = "chain, as the snapshot has it,";
+                let what = Damage::Checksum { of, found, expected };
+                Err(Error::corrupt(reader.path(), offset as u64, what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn record(
+        &mut self,
+        reader: &SegmentReader,
+        record: &Record<'_>,
+        owners: &mut Owners<'_>,
+        sorter: &mut Sorter,
+    ) -> Result<()> {
+        let corrupt = |offset: usize, what| Error::corrupt(reader.path(), offset as u64, what);
+        let base = reader.bytes().as_ptr().addr();
+        let mut run = RunId::ROOT;
+        sorter.switch(run);
+        let entries =
+            record::entries(record.body).map_err(|what| corrupt(record.offset, what))?;
+        for (index, entry) in (0u32..).zip(entries) {
+            let entry = entry.map_err(|what| corrupt(record.offset, what))?;
+            // Where the payload stands in the segment: both are parts of one buffer.
+            let start = entry.payload.as_ptr().addr().wrapping_sub(base);
+            let at = EntryAt {
+                lsn: record.header.lsn,
+                timestamp: record.header.timestamp,
+                start,
+                len: entry.payload.len(),
+                index,
+                wal_type: entry.wal_type,
+                version: entry.version,
+            };
+            if entry.wal_type <= core_entry::LAST {
+                self.core_entry(&entry, &at, &mut run, sorter)
+                    .map_err(|what| corrupt(start, what))?;
+                continue;
+            }
+            if let Some(row) = owners.first_sight(entry.wal_type) {
+                self.fold.note(row.type_id, &row.name, record.header.lsn);
+            }
+            let type_id = match owners.owner(entry.wal_type) {
+                Owner::Linked(primitive) => {
+                    let linked = self.registry.list()[primitive];
+                    if !owners.is_newest(entry.wal_type, entry.version)
+                        && !linked.operations().iter().any(|operation| {
+                            operation.wal_type == entry.wal_type
+                                && operation.version == entry.version
+                        })
+                    {
+                        let (wal_type, lsn) = (entry.wal_type, record.header.lsn);
+                        let name = linked.name();
+                        return Err(Error::Version {
+                            place: format!("LSN {lsn}: {name} operation {wal_type:#04x}").into(),
+                            found: entry.version.into(),
+                            supported: owners.newest(entry.wal_type).into(),
+                        });
+                    }
+                    sorter.push(primitive, at);
+                    linked.type_id()
+                }
+                Owner::Detached(type_id) => {
+                    sorter.chunk.carried.push((type_id, run, at));
+                    type_id
+                }
+                Owner::Refused(refusal) => return Err(owners.refusal(refusal).into()),
+                Owner::Nobody => {
+                    let what = Damage::UnknownWalType { wal_type: entry.wal_type };
+                    return Err(corrupt(start, what));
+                }
+            };
+            self.scanned.entries[usize::from(type_id)] += 1;
+        }
+        Ok(())
+    }
+
+    fn core_entry(
+        &mut self,
+        entry: &WalEntry<'_>,
+        at: &EntryAt,
+        run: &mut RunId,
+        sorter: &mut Sorter,
+    ) -> Result<(), Damage> {
+        if entry.version != core_entry::CORE_ENTRY_VERSION {
+            let (found, expected) = (entry.version.into(), core_entry::CORE_ENTRY_VERSION.into());
+            return Err(Damage::Value { of: "version of a core entry", found, expected });
+        }
+        match entry.wal_type {
+            core_entry::RUN_SWITCH => {
+                *run = RunSwitch::decode(entry.payload)?.run;
+                sorter.switch(*run);
+            }
+            core_entry::RUN_CREATE => {
+                let create = RunCreate::decode(entry.payload)?;
+                sorter.chunk.created.push(RunRow {
+                    id: create.run,
+                    name: create.name.into(),
+                    created_lsn: at.lsn,
+                    parent: create.parent,
+                });
+            }
+            core_entry::RUN_DELETE => {
+                sorter.chunk.deleted.push(RunDelete::decode(entry.payload)?.run);
+            }
+            wal_type => return Err(Damage::UnknownWalType { wal_type }),
+        }
+        Ok(())
+    }
+}
+
+/// A segment that could not be read has no records.
+fn unread(reader: &SegmentReader) -> Result<Tail> {
+    let what = Damage::Truncated { of: "segment", needed: 1, left: 0 };
+    Err(Error::corrupt(reader.path(), 0, what))
+}
+
+/// Sorts entries into buckets. The bucket of a primitive in the current run is found by its index;
+/// only a run switch looks a run up.
+#[derive(Default)]
+struct Sorter {
+    chunk: Chunk,
+    /// By run: the bucket of each primitive, plus one; 0 means none yet.
+    buckets: HashMap<RunId, Vec<usize>>,
+    root: Vec<usize>,
+    run: RunId,
+    current: Vec<usize>,
+}
+
+impl Sorter {
+    #[inline]
+    fn switch(&mut self, run: RunId) {
+        if run == self.run {
+            return;
+        }
+        let left = std::mem::take(&mut self.current);
+        if self.run == RunId::ROOT {
+            self.root = left;
+        } else {
+            self.buckets.insert(self.run, left);
+        }
+        self.current = if run == RunId::ROOT {
+            std::mem::take(&mut self.root)
+        } else {
+            self.buckets.remove(&run).unwrap_or_default()
+        };
+        self.run = run;
+    }
+
+    #[inline]
+    fn push(&mut self, primitive: usize, entry: EntryAt) {
+        if self.current.len() <= primitive {
+            self.current.resize(primitive + 1, 0);
+        }
+        let at = match self.current[primitive] {
+            0 => {
+                let (run, entries) = (self.run, Vec::new());
+                self.chunk.buckets.push(Bucket { run, primitive, entries });
+                self.current[primitive] = self.chunk.buckets.len();
+                self.chunk.buckets.len() - 1
+            }
+            at => at - 1,
+        };
+        self.chunk.buckets[at].entries.push(entry);
+    }
+
+    #[inline]
+    fn end_record(&mut self, record: &Record<'_>) {
+        let header = &record.header;
+        self.chunk.end = Some((header.lsn, header.epoch, header.timestamp));
+    }
+}
+
+/// Decides by the case table what the end of the segment's records means.
+fn judge(
+    reader: &SegmentReader,
+    place: Place,
+    stop: &ScanStop,
+    tail: &Tail,
+    proved: (Lsn, &'static str),
+) -> Result<()> {
+    let kind = match stop {
+        ScanStop::AtFooter => Stop::AtFooter,
+        ScanStop::AtZeros => Stop::AtZeros,
+        ScanStop::AtBadRecord(_) => Stop::AtBadRecord,
+    };
+    let next = tail.last_lsn.next();
+    let case = Case::of(place, kind, next <= proved.0);
+    if case.verdict() != Verdict::Corrupt {
+        return Ok(());
+    }
+    if let (Case::C, Some(Err(damage))) = (case, reader.ends().map(|ends| ends.footer.clone())) {
+        return Err(Error::corrupt(reader.path(), tail.end, damage));
+    }
+    let bad = match stop {
+        ScanStop::AtBadRecord(bad) => bad.clone(),
+        ScanStop::AtFooter | ScanStop::AtZeros => BadRecord {
+            offset: tail.end,
+            lsn: next,
+            damage: Damage::Value { of: "record length", found: 0, expected: 1 },
+        },
+    };
+    let (proved, proof) = match reader.ends().map(|ends| &ends.footer) {
+        Some(Ok(footer)) => (footer.last_lsn, "the footer"),
+        _ => proved,
+    };
+    Err(Error::corrupt(reader.path(), bad.offset, Damage::Proved {
+        damage: Box::new(bad.damage),
+        lsn: bad.lsn,
+        proved,
+        proof,
+        last_good: tail.last_lsn,
+    }))
+}

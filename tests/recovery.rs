@@ -1,0 +1,629 @@
+//! A database through its life on a real disk: what opening accepts, what it refuses, what
+//! transactions leave behind, what views show.
+
+#![cfg(all(feature = "full", feature = "testing"))]
+#![expect(clippy::disallowed_methods, reason = "these tests damage files behind the engine's back")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier, mpsc};
+use std::time::Duration;
+
+use freehold::prelude::*;
+use freehold::primitives::{EventLog, KvStore, Payload, StateCell};
+use freehold::testing::{CallKind, SimDisk, Survival};
+use freehold::{Damage, Holder, StateDigest};
+
+/// Counts words, keeps their total as an index, and has operations that go wrong on purpose.
+#[primitive(id = 0x80, wal = 0x80..=0x83)]
+#[derive(Clone, Default)]
+pub struct Tally {
+    counts: OrdMap<String, u64>,
+    #[index(rebuild = |tally| tally.counts.iter().map(|(_, count)| *count).sum())]
+    total: u64,
+}
+
+/// What [`Tally`] refuses.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused;
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("refused on purpose")
+    }
+}
+
+impl std::error::Error for Refused {}
+
+#[operations]
+impl Tally {
+    /// Adds `by` to `word` and returns the total, which is read from the index.
+    #[wal(0x80)]
+    pub fn add(&mut self, word: &str, by: u64) -> u64 {
+        let count = self.counts.get(word).copied().unwrap_or(0);
+        self.counts.insert(word.to_owned(), count.saturating_add(by));
+        self.total = self.total.saturating_add(by);
+        self.total
+    }
+
+    /// Notes the total under `word`: an operation whose effect depends on the index.
+    #[wal(0x81)]
+    pub fn note_total(&mut self, word: &str) -> u64 {
+        let total = self.total;
+        self.counts.insert(word.to_owned(), total);
+        self.total = self.counts.iter().map(|(_, count)| *count).sum();
+        total
+    }
+
+    /// Changes everything and then refuses.
+    #[wal(0x82)]
+    pub fn change_and_refuse(&mut self) -> Result<(), Refused> {
+        self.counts = OrdMap::default();
+        self.total = 77;
+        Err(Refused)
+    }
+
+    /// Changes everything and then panics, unless `word` is empty.
+    #[wal(0x83)]
+    pub fn change_and_panic(&mut self, word: &str) {
+        self.counts = OrdMap::default();
+        self.total = 78;
+        assert!(word.is_empty(), "on purpose");
+    }
+
+    /// The count of `word`.
+    pub fn get(&self, word: &str) -> u64 {
+        self.counts.get(word).copied().unwrap_or(0)
+    }
+}
+
+fn options() -> Options {
+    let now = AtomicU64::new(1);
+    Options::new()
+        .segment_bytes(16 << 10)
+        .checkpoint_on_close(false)
+        .clock(move || Timestamp(now.fetch_add(1, Ordering::Relaxed)))
+}
+
+fn digest(db: &Database) -> Vec<StateDigest> {
+    db.view().digest().unwrap()
+}
+
+/// Keys `from..to`, one transaction each.
+fn put_range(db: &Database, range: std::ops::Range<u32>) {
+    for key in range {
+        db.transaction(|tx| tx.on::<KvStore>().put(&key.to_be_bytes(), &[7; 100])).unwrap();
+    }
+}
+
+/// The files of one kind in a database's directory, sorted.
+fn files(path: &Path, directory: &str, suffix: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(path.join(directory))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().ends_with(suffix))
+        .collect();
+    files.sort();
+    files
+}
+
+fn flip(file: &Path, offset: usize) {
+    let mut bytes = fs::read(file).unwrap();
+    bytes[offset] ^= 0x40;
+    fs::write(file, bytes).unwrap();
+}
+
+/// A copy of the directory, as a crash of the process would leave it.
+fn copy(from: &Path) -> tempfile::TempDir {
+    let to = tempfile::tempdir().unwrap();
+    for directory in ["wal", "snapshots"] {
+        fs::create_dir(to.path().join(directory)).unwrap();
+        for entry in fs::read_dir(from.join(directory)).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), to.path().join(directory).join(entry.file_name())).unwrap();
+        }
+    }
+    to
+}
+
+#[test]
+fn what_was_committed_is_there_after_a_clean_close_and_after_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = options().open(directory.path()).unwrap();
+    put_range(&db, 0..500);
+    db.transaction(|tx| {
+        tx.on::<EventLog>().append("news", "first", Payload::Bytes(b"hello".as_slice().into()))?;
+        tx.on::<Tally>().add("hello", 3)
+    })
+    .unwrap();
+    let before = digest(&db);
+    let crashed = copy(directory.path());
+    db.close().unwrap();
+
+    for path in [directory.path(), crashed.path()] {
+        let db = options().open(path).unwrap();
+        assert_eq!(digest(&db), before);
+        let report = db.recovery_report();
+        assert_eq!((report.last_lsn, report.records), (Lsn(501), 501));
+        assert!(report.segments > 3, "the log was rotated: {report}");
+    }
+}
+
+#[test]
+fn a_checkpoint_is_loaded_and_the_tail_replayed_on_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = options().open(directory.path()).unwrap();
+    db.transaction(|tx| tx.on::<Tally>().add("a", 5)).unwrap();
+    put_range(&db, 0..300);
+    let report = db.checkpoint().unwrap();
+    assert_eq!(report.lsn, Lsn(301));
+    // The operation's effect depends on the index, so the index must be there before the tail.
+    db.transaction(|tx| tx.on::<Tally>().note_total("noted")).unwrap();
+    put_range(&db, 300..320);
+    let before = digest(&db);
+    let crashed = copy(directory.path());
+    drop(db);
+
+    let db = options().open(crashed.path()).unwrap();
+    assert_eq!(db.recovery_report().snapshot_lsn, Some(Lsn(301)));
+    assert_eq!(db.recovery_report().records, 21);
+    assert_eq!(digest(&db), before);
+    assert_eq!(db.view().on::<Tally>().get("noted"), 5);
+    drop(db);
+
+    // Without the snapshot the whole log gives the same.
+    for snapshot in files(crashed.path(), "snapshots", ".snapshot") {
+        fs::remove_file(snapshot).unwrap();
+    }
+    let db = options().open(crashed.path()).unwrap();
+    assert_eq!(db.recovery_report().snapshot_lsn, None);
+    assert_eq!(digest(&db), before);
+}
+
+#[test]
+fn checkpoints_keep_two_snapshots_and_the_log_back_to_the_older() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = options().open(directory.path()).unwrap();
+    for round in 0..5u32 {
+        put_range(&db, round * 200..round * 200 + 200);
+        db.checkpoint().unwrap();
+    }
+    put_range(&db, 1000..1010);
+    let before = digest(&db);
+    let crashed = copy(directory.path());
+    drop(db);
+    let snapshots = files(crashed.path(), "snapshots", ".snapshot");
+    assert_eq!(snapshots.len(), 2);
+    assert!(files(crashed.path(), "wal", ".wal").len() < 12, "the log was pruned");
+
+    // The newest one is damaged: the older one and the log make up for it.
+    flip(&snapshots[1], fs::metadata(&snapshots[1]).unwrap().len() as usize / 2);
+    let db = options().open(crashed.path()).unwrap();
+    assert_eq!(digest(&db), before);
+    assert_eq!(db.recovery_report().damaged_snapshots.len(), 1);
+    assert_eq!(db.recovery_report().snapshot_lsn, Some(Lsn(800)));
+    drop(db);
+
+    // Both are: nothing justifies the missing beginning of the log.
+    flip(&snapshots[0], fs::metadata(&snapshots[0]).unwrap().len() as usize / 2);
+    let found = fs::read_dir(crashed.path().join("wal")).unwrap().count();
+    let error = options().open(crashed.path()).unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. } | Error::Missing { .. }), "{error}");
+    assert_eq!(fs::read_dir(crashed.path().join("wal")).unwrap().count(), found);
+}
+
+#[test]
+fn a_torn_tail_is_cut_kept_and_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = options().open(directory.path()).unwrap();
+    put_range(&db, 0..10);
+    let crashed = copy(directory.path());
+    drop(db);
+    // Bytes of a record that was never finished, behind the last one.
+    let segment = files(crashed.path(), "wal", ".wal").pop().unwrap();
+    let mut bytes = fs::read(&segment).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap().next_multiple_of(8);
+    bytes[end..end + 40].fill(0xa5);
+    fs::write(&segment, &bytes).unwrap();
+
+    let db = options().open(crashed.path()).unwrap();
+    assert_eq!(db.recovery_report().last_lsn, Lsn(10));
+    let cut = db.recovery_report().cut.clone().unwrap();
+    assert_eq!((cut.offset, cut.bytes), (end as u64, 40));
+    let kept = fs::read(crashed.path().join(&*cut.quarantine)).unwrap();
+    assert_eq!(kept, [0xa5; 40]);
+    put_range(&db, 10..20);
+    let before = digest(&db);
+    drop(db);
+    let db = options().open(crashed.path()).unwrap();
+    assert_eq!(digest(&db), before);
+    assert_eq!(db.recovery_report().cut, None);
+}
+
+#[test]
+fn a_flipped_byte_in_a_synced_record_is_refused_and_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = options().open(directory.path()).unwrap();
+    put_range(&db, 0..10);
+    let crashed = copy(directory.path());
+    drop(db);
+    let segment = files(crashed.path(), "wal", ".wal").pop().unwrap();
+    let bytes = fs::read(&segment).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    // In the first record, in one in the middle, in the very last one: the mark proves it.
+    for offset in [end / 3, end / 2, end - 20] {
+        flip(&segment, offset);
+        let error = options().open(crashed.path()).unwrap_err();
+        let Error::Corrupt { file, offset: at, what } = &error else { panic!("{error}") };
+        assert!(segment.ends_with(file), "{error}");
+        assert!(*at <= offset as u64, "{error}");
+        assert!(matches!(what, Damage::Proved { .. }), "{error}");
+        assert!(fs::read_dir(crashed.path().join("quarantine")).is_err(), "nothing was changed");
+        flip(&segment, offset);
+    }
+    assert!(options().open(crashed.path()).is_ok());
+}
+
+#[test]
+fn missing_swapped_and_foreign_segments_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = options().open(directory.path()).unwrap();
+    put_range(&db, 0..500);
+    let before = digest(&db);
+    let whole = copy(directory.path());
+    drop(db);
+    let other = tempfile::tempdir().unwrap();
+    put_range(&options().open(other.path()).unwrap(), 0..500);
+
+    let damage: [(&str, fn(&[PathBuf], &Path)); 5] = [
+        ("a middle one is gone", |wal, _| fs::remove_file(&wal[1]).unwrap()),
+        ("the first one is gone", |wal, _| fs::remove_file(&wal[0]).unwrap()),
+        ("the last one is gone", |wal, _| fs::remove_file(wal.last().unwrap()).unwrap()),
+        ("two are swapped", |wal, _| {
+            let spare = wal[1].with_extension("spare");
+            fs::rename(&wal[1], &spare).unwrap();
+            fs::rename(&wal[2], &wal[1]).unwrap();
+            fs::rename(&spare, &wal[2]).unwrap();
+        }),
+        ("one is another database's", |wal, other| {
+            fs::copy(&files(other, "wal", ".wal")[1], &wal[1]).unwrap();
+        }),
+    ];
+    for (what, damage) in damage {
+        let damaged = copy(whole.path());
+        damage(&files(damaged.path(), "wal", ".wal"), other.path());
+        let error = options().open(damaged.path()).unwrap_err();
+        assert!(matches!(error, Error::Corrupt { .. } | Error::Missing { .. }), "{what}: {error}");
+    }
+    assert_eq!(digest(&options().open(whole.path()).unwrap()), before);
+}
+
+#[test]
+fn what_is_no_database_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, "text").unwrap();
+    assert!(matches!(Database::open(&file), Err(Error::NotADatabase { .. })));
+    assert!(matches!(Database::open(directory.path()), Err(Error::NotADatabase { .. })));
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing was left there");
+    // A directory below one that is not there is the caller's mistake.
+    assert!(matches!(Database::open(directory.path().join("a/b")), Err(Error::Io { .. })));
+}
+
+#[test]
+fn a_second_opener_is_told_who_is_in() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = options().open(directory.path()).unwrap();
+    let error = options().open(directory.path()).unwrap_err();
+    assert!(matches!(error, Error::Locked { holder: Holder::ThisProcess, .. }), "{error}");
+    db.close().unwrap();
+    assert!(options().open(directory.path()).is_ok());
+    assert!(matches!(db.transaction(|_| Ok(())), Err(Error::Closed)));
+    assert!(db.close().is_ok(), "closing again does nothing");
+}
+
+#[test]
+fn what_goes_wrong_leaves_no_trace() {
+    for durability in [
+        Durability::Strict,
+        Durability::Buffered { sync_every: Duration::from_millis(10) },
+        Durability::InMemory,
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let db = options().durability(durability).open(directory.path()).unwrap();
+        db.transaction(|tx| tx.on::<Tally>().add("kept", 1)).unwrap();
+        let run = db.create_run("a run").unwrap();
+        db.run(run).transaction(|tx| tx.on::<Tally>().add("kept", 1)).unwrap();
+        let before = digest(&db);
+        let lsn = db.view().lsn();
+
+        // Aborted after a thousand operations, a new run and a deleted one.
+        let aborted = db.transaction(|tx| {
+            for at in 0..1000 {
+                tx.on::<Tally>().add("lost", at)?;
+            }
+            let other = tx.create_run("another")?;
+            tx.run(other)?.on::<Tally>().add("lost", 1)?;
+            tx.run(run)?.on::<Tally>().add("lost", 1)?;
+            tx.delete_run(run)?;
+            Err::<(), _>(Error::abort("enough"))
+        });
+        assert!(matches!(aborted, Err(Error::Aborted(_))));
+        assert_eq!(digest(&db), before, "{durability:?}: aborted");
+
+        // A panic inside an operation.
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            db.transaction(|tx| {
+                tx.on::<Tally>().add("lost", 1)?;
+                tx.on::<Tally>().change_and_panic("now")
+            })
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(digest(&db), before, "{durability:?}: panicked");
+        assert_eq!(db.view().lsn(), lsn);
+
+        // A rejection after mutation, in a transaction that goes on.
+        let total = db
+            .transaction(|tx| {
+                tx.on::<Tally>().add("kept", 1)?;
+                for _ in 0..3 {
+                    let error = tx.on::<Tally>().change_and_refuse().unwrap_err();
+                    assert_eq!(error.rejected::<Refused>(), Some(&Refused));
+                }
+                tx.on::<Tally>().add("kept", 1)
+            })
+            .unwrap();
+        assert_eq!(total, 3);
+        assert_eq!(db.view().on::<Tally>().get("kept"), 3);
+        assert_eq!(db.view().lsn(), lsn.next());
+
+        if durability != Durability::InMemory {
+            let after = digest(&db);
+            drop(db);
+            assert_eq!(digest(&options().open(directory.path()).unwrap()), after);
+        }
+    }
+}
+
+#[test]
+fn calls_that_would_wait_for_their_own_transaction_are_errors() {
+    let db = Options::new().durability(Durability::InMemory).open("").unwrap();
+    db.transaction(|tx| {
+        tx.on::<Tally>().add("a", 1)?;
+        assert!(matches!(db.transaction(|_| Ok(())), Err(Error::Nested { .. })));
+        assert!(matches!(db.checkpoint(), Err(Error::Nested { .. })));
+        assert!(matches!(db.close(), Err(Error::Nested { .. })));
+        assert_eq!(db.view().on::<Tally>().get("a"), 0, "a view shows the state before");
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(db.view().on::<Tally>().get("a"), 1);
+}
+
+#[test]
+fn many_threads_commit_and_everything_acknowledged_is_there() {
+    const THREADS: u64 = 8;
+    const COMMITS: u64 = 200;
+    let directory = tempfile::tempdir().unwrap();
+    let db = options().open(directory.path()).unwrap();
+    let start = Arc::new(Barrier::new(THREADS as usize + 1));
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (db, start) = (db.clone(), Arc::clone(&start));
+            scope.spawn(move || {
+                start.wait();
+                for commit in 0..COMMITS {
+                    let word = format!("{thread}");
+                    db.transaction(|tx| tx.on::<Tally>().add(&word, 1)).unwrap();
+                    assert!(db.view().on::<Tally>().get(&word) > commit, "its own commit is seen");
+                }
+            });
+        }
+        let db = db.clone();
+        scope.spawn(move || {
+            start.wait();
+            for _ in 0..5 {
+                db.checkpoint().unwrap();
+            }
+        });
+    });
+    let before = digest(&db);
+    assert_eq!(db.view().lsn(), Lsn(THREADS * COMMITS));
+    let crashed = copy(directory.path());
+    drop(db);
+    let db = options().open(crashed.path()).unwrap();
+    assert_eq!(digest(&db), before);
+    for thread in 0..THREADS {
+        assert_eq!(db.view().on::<Tally>().get(&format!("{thread}")), COMMITS);
+    }
+}
+
+#[test]
+fn a_submission_can_be_waited_for_asked_and_awaited() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = options().open(directory.path()).unwrap();
+    let (total, first) = db.submit(|tx| tx.on::<Tally>().add("a", 1)).unwrap();
+    assert_eq!((total, first.lsn()), (1, Lsn(1)));
+    let (_, second) = db.submit(|tx| tx.on::<Tally>().add("a", 1)).unwrap();
+    second.wait().unwrap();
+    assert!(first.is_done(), "one sync covers both");
+    assert_eq!(db.view().on::<Tally>().get("a"), 2);
+
+    // Nobody waits: it becomes durable and visible all the same.
+    let (_, third) = db.submit(|tx| tx.on::<Tally>().add("a", 1)).unwrap();
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || sender.send(block_on(third)));
+    receiver.recv_timeout(Duration::from_secs(20)).unwrap().unwrap();
+    assert_eq!(db.view().on::<Tally>().get("a"), 3);
+}
+
+/// Runs a future to its end on this thread.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut future = std::pin::pin!(future);
+    loop {
+        let mut context = std::task::Context::from_waker(&waker);
+        if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+        std::thread::park();
+    }
+}
+
+#[test]
+fn a_failed_sync_poisons_and_shows_nothing() {
+    let disk = SimDisk::new(1);
+    let db = options().disk(disk.shared()).open("").unwrap();
+    db.transaction(|tx| tx.on::<Tally>().add("a", 1)).unwrap();
+    let before = digest(&db);
+    disk.fail_next(CallKind::Sync, std::io::ErrorKind::Other);
+    let error = db.transaction(|tx| tx.on::<Tally>().add("a", 1)).unwrap_err();
+    assert!(matches!(error, Error::DurabilityUnknown), "{error}");
+    assert_eq!(digest(&db), before, "no view shows it");
+    for _ in 0..3 {
+        let error = db.transaction(|tx| tx.on::<Tally>().add("a", 1)).unwrap_err();
+        assert!(matches!(error, Error::Poisoned), "{error}");
+    }
+    assert!(matches!(db.checkpoint(), Err(Error::Poisoned)));
+    drop(db);
+    let db = options().disk(disk.after_crash(Survival::Nothing).shared()).open("").unwrap();
+    assert_eq!(digest(&db), before);
+}
+
+#[test]
+fn a_full_disk_refuses_the_transaction_and_nothing_else() {
+    let disk = SimDisk::new(1);
+    let db = options().disk(disk.shared()).open("").unwrap();
+    put_range(&db, 0..10);
+    disk.limit_space(disk.files().iter().map(|(_, bytes)| bytes).sum::<u64>() + 4096);
+    let mut key = 10u32;
+    let error = loop {
+        let before = digest(&db);
+        let put = db.transaction(|tx| tx.on::<KvStore>().put(&key.to_be_bytes(), &[7; 100]));
+        if let Err(error) = put {
+            assert_eq!(digest(&db), before, "it left no trace");
+            break error;
+        }
+        key += 1;
+        assert!(key < 10_000, "the disk is full at last");
+    };
+    assert!(matches!(error, Error::NoSpace { .. }), "{error}");
+    let before = digest(&db);
+    disk.limit_space(u64::MAX);
+    put_range(&db, key..key + 10);
+    assert_ne!(digest(&db), before, "with space there is room again");
+    let after = digest(&db);
+    let db = options().disk(disk.after_crash(Survival::Nothing).shared()).open("").unwrap();
+    assert_eq!(digest(&db), after);
+}
+
+#[test]
+fn runs_have_state_of_their_own_and_survive() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = options().open(directory.path()).unwrap();
+    let first = db.create_run("first").unwrap();
+    let second = db.create_run("second").unwrap();
+    db.transaction(|tx| {
+        tx.on::<Tally>().add("a", 1)?;
+        tx.run(first)?.on::<Tally>().add("a", 10)?;
+        tx.run(second)?.on::<Tally>().add("a", 100)?;
+        tx.on::<Tally>().add("a", 1)
+    })
+    .unwrap();
+    db.run(first).transaction(|tx| tx.on::<StateCell>().init("phase", b"begun")).unwrap();
+    db.checkpoint().unwrap();
+    db.run(second).transaction(|tx| tx.on::<Tally>().add("a", 1)).unwrap();
+    db.delete_run(first).unwrap();
+    let third = db.create_run("third").unwrap();
+    assert!(third > second, "an ID is never given twice");
+    let error = db.create_run("second").unwrap_err();
+    assert!(error.rejected::<RunNameError>().is_some(), "{error}");
+    let before = digest(&db);
+    let crashed = copy(directory.path());
+    drop(db);
+
+    let db = options().open(crashed.path()).unwrap();
+    assert_eq!(digest(&db), before);
+    let view = db.view();
+    assert_eq!(view.on::<Tally>().get("a"), 2);
+    assert!(view.run(first).is_none());
+    assert_eq!(view.run(second).unwrap().on::<Tally>().get("a"), 101);
+    assert_eq!(view.run_named("third"), Some(third));
+    assert!(matches!(db.run(first).view(), Err(Error::NoRun { .. })));
+    assert_eq!(db.create_run("first").unwrap().0, third.0 + 1);
+}
+
+#[test]
+fn a_record_too_large_is_rejected_before_anything_is_logged() {
+    let db = Options::new().durability(Durability::InMemory).open("").unwrap();
+    let large = vec![0; freehold::ENTRY_BYTES_MAX + 1];
+    let error = db.transaction(|tx| tx.on::<KvStore>().put(b"key", &large)).unwrap_err();
+    assert!(matches!(error, Error::Rejected(_)), "{error}");
+    assert_eq!(db.view().lsn(), Lsn(0));
+    assert!(db.view().on::<KvStore>().is_empty());
+}
+
+#[test]
+fn opening_can_be_watched_and_cancelled() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = options().open(directory.path()).unwrap();
+    put_range(&db, 0..500);
+    drop(db);
+    let listing = |path: &Path| {
+        let mut names = files(path, "wal", "");
+        names.sort();
+        names
+    };
+    let before = listing(directory.path());
+    let cancelled = options().progress(|_| Control::Cancel).open(directory.path());
+    assert!(matches!(cancelled, Err(Error::Cancelled)));
+    assert_eq!(listing(directory.path()), before, "no file was changed");
+    let seen = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&seen);
+    options()
+        .progress(move |progress| {
+            assert!(progress.bytes_done <= progress.bytes_total);
+            count.fetch_add(1, Ordering::Relaxed);
+            Control::Continue
+        })
+        .open(directory.path())
+        .unwrap();
+    assert!(seen.load(Ordering::Relaxed) > 0);
+}
+
+#[test]
+fn verify_says_what_opening_would_find_and_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = options().open(directory.path()).unwrap();
+    put_range(&db, 0..100);
+    db.checkpoint().unwrap();
+    put_range(&db, 100..150);
+    let crashed = copy(directory.path());
+    let error = freehold::verify(directory.path()).unwrap_err();
+    assert!(matches!(error, Error::Locked { .. }), "{error}");
+    drop(db);
+    let list = || {
+        let mut all: Vec<(PathBuf, Vec<u8>)> = ["wal", "snapshots"]
+            .iter()
+            .flat_map(|directory| files(crashed.path(), directory, ""))
+            .map(|path| (path.clone(), fs::read(path).unwrap()))
+            .collect();
+        all.sort();
+        all
+    };
+    let before = list();
+    let report = freehold::verify(crashed.path()).unwrap();
+    assert_eq!((report.last_lsn, report.snapshot_lsn), (Lsn(150), Some(Lsn(100))));
+    assert!(list() == before, "verify writes nothing");
+    let snapshot = files(crashed.path(), "snapshots", ".snapshot").pop().unwrap();
+    flip(&snapshot, 200);
+    let report = freehold::verify(crashed.path()).unwrap();
+    assert_eq!(report.damaged_snapshots.len(), 1);
+}
