@@ -46,7 +46,12 @@ impl PrimitiveRegistry {
         let mut list: Vec<&'static Descriptor> = primitives.collect();
         // The origin breaks ties, so that a refusal names two in the same order every time.
         list.sort_by_key(|primitive| {
-            (primitive.type_id(), primitive.name(), primitive.origin().file, primitive.origin().line)
+            (
+                primitive.type_id(),
+                primitive.name(),
+                primitive.origin().file,
+                primitive.origin().line,
+            )
         });
         let mut by_type_id = Table::new();
         let mut by_wal_type = Table::new();
@@ -94,13 +99,9 @@ impl PrimitiveRegistry {
     ///
     /// The first that belongs to two, and both with their places in the source.
     pub fn check(&self) -> Result<(), RegistryError> {
-        let pairs = self
-            .list
-            .iter()
-            .enumerate()
-            .flat_map(|(index, first)| {
-                self.list.iter().skip(index + 1).map(move |second| (*first, *second))
-            });
+        let pairs = self.list.iter().enumerate().flat_map(|(index, first)| {
+            self.list.iter().skip(index + 1).map(move |second| (*first, *second))
+        });
         for (first, second) in pairs {
             let both = || (first.to_string().into(), second.to_string().into());
             if first.type_id() == second.type_id() {
@@ -163,5 +164,134 @@ impl std::fmt::Debug for Table {
         f.debug_map()
             .entries((0..=u8::MAX).filter_map(|byte| self.get(byte).map(|index| (byte, index))))
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Reason, Result};
+    use crate::format::WalEntry;
+    use crate::primitive::{
+        Handle, OpContext, Origin, PayloadWriter, Registered, SectionReader, SectionWriter,
+    };
+
+    /// A primitive that is not linked: only its descriptor is made.
+    #[derive(Clone, Default)]
+    struct Dummy<const ID: u8, const FIRST: u8, const LAST: u8>;
+
+    const BYTES: [u8; 256] = {
+        let mut bytes = [0; 256];
+        let mut index = 0;
+        while index < 256 {
+            bytes[index] = index as u8;
+            index += 1;
+        }
+        bytes
+    };
+
+    impl<const ID: u8, const FIRST: u8, const LAST: u8> Registered for Dummy<ID, FIRST, LAST> {
+        const CLAIMED_TYPE_ID: u8 = ID;
+        const CLAIMED_NAME: &'static str = "Dummy";
+        const CLAIMED_WAL_TYPES: &'static [u8] =
+            BYTES.split_at(LAST as usize + 1).0.split_at(FIRST as usize).1;
+    }
+
+    impl<const ID: u8, const FIRST: u8, const LAST: u8> PrimitiveStorageExt for Dummy<ID, FIRST, LAST> {
+        const NAME: &'static str = match ID {
+            0x80 => "A",
+            0x81 => "B",
+            _ => "C",
+        };
+
+        type Handle<'tx> = Handle<'tx, Self>;
+        type Operation<'op> = ();
+
+        fn apply_wal_entry(&mut self, _: &WalEntry<'_>, _: &OpContext) -> Result<(), Reason> {
+            Ok(())
+        }
+
+        fn snapshot_serialize(&self, _: &mut SectionWriter<'_>) -> Result<()> {
+            Ok(())
+        }
+
+        fn snapshot_deserialize(_: &mut SectionReader<'_>) -> Result<Self, Reason> {
+            Ok(Dummy)
+        }
+
+        fn to_wal_entry((): &(), _: &mut PayloadWriter<'_>) -> Result<u8> {
+            Ok(FIRST)
+        }
+    }
+
+    const fn at(line: u32) -> Origin {
+        Origin { crate_name: "dummies", crate_version: "1.0.0", file: "src/lib.rs", line }
+    }
+
+    static A: Descriptor = Descriptor::of::<Dummy<0x80, 0x80, 0x83>>(at(1));
+    static A_AGAIN: Descriptor = Descriptor::of::<Dummy<0x80, 0x90, 0x93>>(at(2));
+    static B: Descriptor = Descriptor::of::<Dummy<0x81, 0x84, 0x84>>(at(3));
+    static B_ON_A: Descriptor = Descriptor::of::<Dummy<0x81, 0x83, 0x85>>(at(4));
+    static C: Descriptor = Descriptor::of::<Dummy<0x82, 0xf0, 0xff>>(at(5));
+    static C_AGAIN: Descriptor = Descriptor::of::<Dummy<0x83, 0xe0, 0xe0>>(at(6));
+
+    fn registry(primitives: &[&'static Descriptor]) -> PrimitiveRegistry {
+        PrimitiveRegistry::of(primitives.iter().copied())
+    }
+
+    #[test]
+    fn the_list_is_sorted_whatever_the_order_of_the_linker() {
+        for order in [[&A, &B, &C], [&C, &B, &A], [&B, &C, &A]] {
+            let registry = registry(&order);
+            assert_eq!(registry.type_ids().collect::<Vec<_>>(), [0x80, 0x81, 0x82]);
+            assert_eq!(registry.check(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn every_byte_finds_its_owner_and_no_other() {
+        let registry = registry(&[&C, &A, &B]);
+        for byte in 0..=u8::MAX {
+            let owner = match byte {
+                0x80..=0x83 => Some("A"),
+                0x84 => Some("B"),
+                0xf0..=0xff => Some("C"),
+                _ => None,
+            };
+            assert_eq!(registry.get_for_wal_type(byte).map(Descriptor::name), owner);
+            let index = registry.index_of_wal_type(byte);
+            assert_eq!(index.map(|index| registry.list()[index].name()), owner);
+            let known = (0x80..=0x82).contains(&byte);
+            assert_eq!(registry.is_registered(byte), known);
+            assert_eq!(registry.get(byte).map(Descriptor::type_id), known.then_some(byte));
+            assert_eq!(registry.index_of_type_id(byte).is_some(), known);
+        }
+        assert_eq!(registry.index_of::<Dummy<0x81, 0x84, 0x84>>(), 1);
+    }
+
+    #[test]
+    fn two_claims_on_one_value_are_named_with_their_places() {
+        let said = |primitives: &[&'static Descriptor]| {
+            registry(primitives).check().unwrap_err().to_string()
+        };
+        assert_eq!(
+            said(&[&A_AGAIN, &C, &A]),
+            "type ID 0x80 is claimed by A (src/lib.rs:1) and by A (src/lib.rs:2)"
+        );
+        assert_eq!(
+            said(&[&B_ON_A, &A]),
+            "WAL type 0x83 is claimed by A (src/lib.rs:1) and by B (src/lib.rs:4)"
+        );
+        assert_eq!(
+            said(&[&C, &C_AGAIN]),
+            "the name C is claimed by C (src/lib.rs:5) and by C (src/lib.rs:6)"
+        );
+    }
+
+    #[test]
+    fn an_empty_registry_knows_nothing() {
+        let registry = registry(&[]);
+        assert_eq!(registry.check(), Ok(()));
+        assert!((0..=u8::MAX).all(|byte| !registry.is_registered(byte)));
     }
 }

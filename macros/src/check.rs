@@ -38,10 +38,8 @@ fn structure(item: TokenStream, errors: &mut Errors) -> Option<ItemStruct> {
     match errors.keep(syn::parse2(item))? {
         Item::Struct(item) => Some(item),
         other => {
-            errors.on(
-                first_tokens(&other),
-                "a primitive is a struct: put this into a field of one",
-            );
+            errors
+                .on(first_tokens(&other), "a primitive is a struct: put this into a field of one");
             None
         }
     }
@@ -110,7 +108,8 @@ pub(crate) fn operations(
     let block = match errors.keep(syn::parse2(item))? {
         Item::Impl(block) => block,
         other => {
-            errors.on(first_tokens(&other), "`#[operations]` belongs on `impl YourPrimitive { .. }`");
+            errors
+                .on(first_tokens(&other), "`#[operations]` belongs on `impl YourPrimitive { .. }`");
             return None;
         }
     };

@@ -81,7 +81,9 @@ fn without_ours(item: TokenStream) -> TokenStream {
     match syn::parse2::<Item>(item.clone()) {
         Ok(Item::Struct(mut item)) => {
             for field in &mut item.fields {
-                field.attrs.retain(|each| !each.path().is_ident("index") && !each.path().is_ident("field"));
+                field.attrs.retain(|each| {
+                    !each.path().is_ident("index") && !each.path().is_ident("field")
+                });
             }
             item.into_token_stream()
         }

@@ -35,7 +35,8 @@ pub(crate) fn claim(arguments: TokenStream, errors: &mut Errors) -> Claim {
         section_version: None,
         krate: quote!(::freehold),
     };
-    let facts = syn::parse::Parser::parse2(Punctuated::<Fact, Token![,]>::parse_terminated, arguments);
+    let facts =
+        syn::parse::Parser::parse2(Punctuated::<Fact, Token![,]>::parse_terminated, arguments);
     let Some(facts) = errors.keep(facts) else { return claim };
     let mut seen: Vec<String> = Vec::new();
     let (mut id_seen, mut wal_seen) = (false, false);
@@ -60,8 +61,11 @@ pub(crate) fn claim(arguments: TokenStream, errors: &mut Errors) -> Claim {
                 if value.to_token_stream().to_string() == "root" {
                     claim.root_only = true;
                 } else {
-                    errors.on(value, "the only scope that is said is `scope = root`; without it, \
-                                      every run has an instance");
+                    errors.on(
+                        value,
+                        "the only scope that is said is `scope = root`; without it, \
+                                      every run has an instance",
+                    );
                 }
             }
             ("section_version", Value::Expr(value)) => claim.section_version = Some(value),
@@ -74,12 +78,18 @@ pub(crate) fn claim(arguments: TokenStream, errors: &mut Errors) -> Claim {
         seen.push(word);
     }
     if !id_seen {
-        errors.at(Span::call_site(), "the type ID is missing: write `id = 0x80`, with a number \
-                                      from 8 to 255 that no other primitive of the program has");
+        errors.at(
+            Span::call_site(),
+            "the type ID is missing: write `id = 0x80`, with a number \
+                                      from 8 to 255 that no other primitive of the program has",
+        );
     }
     if !wal_seen {
-        errors.at(Span::call_site(), "the WAL types are missing: write `wal = 0x80..=0x8f`, with \
-                                      bytes that no other primitive of the program has");
+        errors.at(
+            Span::call_site(),
+            "the WAL types are missing: write `wal = 0x80..=0x8f`, with \
+                                      bytes that no other primitive of the program has",
+        );
     }
     claim
 }
@@ -128,7 +138,8 @@ impl Parse for Registration {
 /// `#[operations(..)]` and `#[stored(..)]`: at most `crate = path`.
 pub(crate) fn only_crate(arguments: TokenStream, errors: &mut Errors) -> TokenStream {
     let mut krate = quote!(::freehold);
-    let facts = syn::parse::Parser::parse2(Punctuated::<Fact, Token![,]>::parse_terminated, arguments);
+    let facts =
+        syn::parse::Parser::parse2(Punctuated::<Fact, Token![,]>::parse_terminated, arguments);
     for Fact { name, value } in errors.keep(facts).unwrap_or_default() {
         match value {
             Value::Path(path) => krate = crate_path(&path),
@@ -200,7 +211,8 @@ pub(crate) fn index(tokens: TokenStream, at: &impl ToTokens) -> syn::Result<Expr
 
 /// `#[field(was = "..")]`.
 pub(crate) fn field(tokens: TokenStream, at: &impl ToTokens) -> syn::Result<LitStr> {
-    let facts = syn::parse::Parser::parse2(Punctuated::<Fact, Token![,]>::parse_terminated, tokens)?;
+    let facts =
+        syn::parse::Parser::parse2(Punctuated::<Fact, Token![,]>::parse_terminated, tokens)?;
     match facts.into_iter().next() {
         Some(Fact { name, value: Value::Expr(value) }) if name == "was" => text(&value),
         _ => Err(syn::Error::new_spanned(at, "expected `#[field(was = \"old name\")]`")),
@@ -251,10 +263,7 @@ fn bytes(expr: &Expr, errors: &mut Errors) -> Vec<Byte> {
             if from.value > to.value {
                 errors.on(
                     range,
-                    format!(
-                        "this range is empty: write `{:#04x}..={:#04x}`",
-                        to.value, from.value
-                    ),
+                    format!("this range is empty: write `{:#04x}..={:#04x}`", to.value, from.value),
                 );
                 return Vec::new();
             }

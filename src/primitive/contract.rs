@@ -51,8 +51,7 @@ pub trait PrimitiveStorageExt: Registered + Clone + Default + Send + Sync + 'sta
     ///
     /// The operation is rejected; at replay, opening fails with
     /// [`Error::ReplayDiverged`](crate::Error::ReplayDiverged).
-    fn apply_wal_entry(&mut self, entry: &WalEntry<'_>, context: &OpContext)
-    -> Result<(), Reason>;
+    fn apply_wal_entry(&mut self, entry: &WalEntry<'_>, context: &OpContext) -> Result<(), Reason>;
 
     /// Writes the whole state, without what can be derived from it.
     ///
@@ -84,10 +83,8 @@ pub trait PrimitiveStorageExt: Registered + Clone + Default + Send + Sync + 'sta
     /// # Errors
     ///
     /// Those of the writer.
-    fn to_wal_entry(
-        operation: &Self::Operation<'_>,
-        payload: &mut PayloadWriter<'_>,
-    ) -> Result<u8>;
+    fn to_wal_entry(operation: &Self::Operation<'_>, payload: &mut PayloadWriter<'_>)
+    -> Result<u8>;
 }
 
 /// A primitive that stands in the linked registry: what makes `tx.on::<P>()` safe to call.

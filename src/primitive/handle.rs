@@ -21,15 +21,17 @@ use crate::id::RunId;
 /// The writer's value of a primitive, with what undoing needs.
 pub(crate) struct Live<P> {
     value: P,
-    /// The value before the running transaction, once that has changed something.
+    /// The value before the running transaction, once that has tried to change it.
     before: Option<P>,
     /// A later value of the same transaction, and where in its log it stood.
     savepoint: Option<(P, LogPoint)>,
+    /// An operation of the running transaction succeeded.
+    changed: bool,
 }
 
 impl<P> Live<P> {
     pub(super) fn new(value: P) -> Live<P> {
-        Live { value, before: None, savepoint: None }
+        Live { value, before: None, savepoint: None, changed: false }
     }
 
     pub(super) fn value(&self) -> &P {
@@ -40,15 +42,17 @@ impl<P> Live<P> {
         &mut self.value
     }
 
-    /// The transaction is committed. Says whether it changed this.
+    /// The transaction is committed. Says whether it logged an operation of this.
     pub(super) fn settle(&mut self) -> bool {
         self.savepoint = None;
-        self.before.take().is_some()
+        self.before = None;
+        std::mem::take(&mut self.changed)
     }
 
     /// The transaction never was.
     pub(super) fn undo(&mut self) {
         self.savepoint = None;
+        self.changed = false;
         if let Some(before) = self.before.take() {
             self.value = before;
         }
@@ -84,9 +88,8 @@ impl<'tx, P: PrimitiveStorageExt> Handle<'tx, P> {
     /// is logged.
     pub fn log(&mut self, operation: &P::Operation<'_>) -> Result<()> {
         let mut attempt = Attempt::begin(self);
-        let begun = attempt.push(DECIDED_BY_PAYLOAD, 1, |payload| {
-            P::to_wal_entry(operation, payload)
-        })?;
+        let begun =
+            attempt.push(DECIDED_BY_PAYLOAD, 1, |payload| P::to_wal_entry(operation, payload))?;
         attempt.apply_logged(&begun)
     }
 
@@ -187,19 +190,21 @@ impl<'a, P: PrimitiveStorageExt> Attempt<'a, P> {
     ) -> Result<T> {
         self.start_to_apply();
         let value = apply(&mut self.live.value, &begun.context).map_err(Error::Rejected)?;
-        self.done = true;
+        self.succeed();
         Ok(value)
     }
 
     fn apply_logged(mut self, begun: &Begun) -> Result<()> {
         self.start_to_apply();
         let entry = self.log.entry(begun)?;
-        self.live
-            .value
-            .apply_wal_entry(&entry, &begun.context)
-            .map_err(Error::Rejected)?;
-        self.done = true;
+        self.live.value.apply_wal_entry(&entry, &begun.context).map_err(Error::Rejected)?;
+        self.succeed();
         Ok(())
+    }
+
+    fn succeed(&mut self) {
+        self.live.changed = true;
+        self.done = true;
     }
 
     fn start_to_apply(&mut self) {
@@ -244,3 +249,7 @@ impl<P: PrimitiveStorageExt> Drop for Attempt<'_, P> {
         self.log.lose(lost);
     }
 }
+
+#[cfg(test)]
+#[expect(unsafe_code, reason = "the linked slice is a section of its own")]
+mod tests;

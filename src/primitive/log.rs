@@ -237,7 +237,8 @@ impl TransactionLog {
 
     fn switch_run(&mut self) -> Result<()> {
         if self.run != self.next_run {
-            let switch = core_entry::RunSwitch { run: self.next_run, previous_lsn: self.next_previous };
+            let switch =
+                core_entry::RunSwitch { run: self.next_run, previous_lsn: self.next_previous };
             self.push_core(core_entry::RUN_SWITCH, &switch.encode())?;
             self.run = self.next_run;
             self.runs.push(self.run);

@@ -48,11 +48,11 @@ pub mod private {
 
     pub use super::claims::{OwnedBy, has_one_owner, type_id, wal_type};
     pub use super::descriptor::{Descriptor, Origin};
-    pub use super::shape::{Shape, table_tag};
     pub use super::guards::{
         NotResult, Probe, ResultOf, assert_claimed, assert_distinct, unknown_operation,
     };
     pub use super::section::Rows;
+    pub use super::shape::{Shape, table_tag};
     pub use super::stored::{Encoder, Stored, StoredOwned, Undecodable, Wire};
     pub use super::sum::Sum;
     pub use crate::registry::FREEHOLD_1_PRIMITIVES;

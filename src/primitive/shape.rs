@@ -147,7 +147,10 @@ mod tests {
         let other = Shape::of(&format!("{long}y"));
         assert_eq!(one.as_str(), other.as_str());
         assert_ne!(one.fingerprint(), other.fingerprint());
-        assert_ne!(Shape::new().shape(&one).fingerprint(), Shape::new().shape(&other).fingerprint());
+        assert_ne!(
+            Shape::new().shape(&one).fingerprint(),
+            Shape::new().shape(&other).fingerprint()
+        );
     }
 
     #[test]

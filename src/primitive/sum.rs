@@ -45,8 +45,16 @@ pub enum Sum<A, B, C, D, E, F, G, H> {
 /// What rkyv resolves: a sum of values that hold their resolvers.
 #[derive(Archive)]
 #[rkyv(as = ArchivedSum<A::Archived, B::Archived, C::Archived, D::Archived, E::Archived, F::Archived, G::Archived, H::Archived>)]
-enum Ready<A: Archive, B: Archive, C: Archive, D: Archive, E: Archive, F: Archive, G: Archive, H: Archive>
-{
+enum Ready<
+    A: Archive,
+    B: Archive,
+    C: Archive,
+    D: Archive,
+    E: Archive,
+    F: Archive,
+    G: Archive,
+    H: Archive,
+> {
     V0(A),
     V1(B),
     V2(C),

@@ -117,8 +117,11 @@ fn implied(bounds: &TypeImplTrait, primitive: &Ident, errors: &mut Errors) -> Op
             return Some(Kind::Into(of));
         }
     }
-    errors.on(bounds, "replay must know the type: write it, or `impl AsRef<[u8]>`, \
-                       `impl AsRef<str>`, `impl Into<String>`");
+    errors.on(
+        bounds,
+        "replay must know the type: write it, or `impl AsRef<[u8]>`, \
+                       `impl AsRef<str>`, `impl Into<String>`",
+    );
     None
 }
 

@@ -73,8 +73,7 @@ fn operation(
     let output = output(&signature.output, primitive, errors)?;
     let effect = if wal.effect { Some(effect(&output, signature, errors)?) } else { None };
     let of = |names: &[&str]| -> Vec<Attribute> {
-        let named =
-            |each: &&Attribute| names.iter().any(|name| each.path().is_ident(name));
+        let named = |each: &&Attribute| names.iter().any(|name| each.path().is_ident(name));
         method.attrs.iter().filter(named).cloned().collect()
     };
     Some(Operation {

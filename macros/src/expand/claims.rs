@@ -42,15 +42,14 @@ pub(super) fn expand(
     let id_slot = format_ident!("x{:02x}", id.value);
     let mut owned = vec![owned(&private, "type_id", &id_slot, &primitive)];
     let mut checks = vec![check(&private, "type_id", &id_slot, id)];
-    let mut symbols = vec![format!("freehold/1: type ID {:#04x} is claimed by two primitives", id.value)];
+    let mut symbols =
+        vec![format!("freehold/1: type ID {:#04x} is claimed by two primitives", id.value)];
     for byte in &claim.wal {
         let slot = format_ident!("x{:02x}", byte.value);
         owned.push(self::owned(&private, "wal_type", &slot, &primitive));
         checks.push(check(&private, "wal_type", &slot, *byte));
-        symbols.push(format!(
-            "freehold/1: WAL type {:#04x} is claimed by two primitives",
-            byte.value
-        ));
+        symbols
+            .push(format!("freehold/1: WAL type {:#04x} is claimed by two primitives", byte.value));
     }
     let symbols = symbols.iter().map(|symbol| symbol_definition(symbol));
     quote! {

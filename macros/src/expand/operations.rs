@@ -79,9 +79,8 @@ fn method(krate: &TokenStream, primitive: &Ident, operation: &Operation) -> Toke
 
 /// `# Errors`, unless the method's own documentation has it.
 fn errors_section(operation: &Operation) -> TokenStream {
-    let has_section = operation.docs.iter().any(|attribute| {
-        quote!(#attribute).to_string().contains("# Errors")
-    });
+    let has_section =
+        operation.docs.iter().any(|attribute| quote!(#attribute).to_string().contains("# Errors"));
     if has_section {
         return TokenStream::new();
     }
@@ -89,7 +88,8 @@ fn errors_section(operation: &Operation) -> TokenStream {
         Output::Result(..) => "what the operation returns as its error",
         Output::Plain(_) => "arguments that are too large for an entry of the log",
     };
-    let section = format!("\n\n# Errors\n\n`Error::Rejected` with {rejects}; then nothing changed.");
+    let section =
+        format!("\n\n# Errors\n\n`Error::Rejected` with {rejects}; then nothing changed.");
     quote!(#[doc = #section])
 }
 
@@ -240,8 +240,7 @@ fn arm(krate: &TokenStream, primitive: &Ident, operation: &Operation) -> TokenSt
                 _ => quote!(#name),
             });
             let context = quote!(context);
-            let called =
-                call(primitive, operation, &quote!(self), &context, quote!(#(#passed),*));
+            let called = call(primitive, operation, &quote!(self), &context, quote!(#(#passed),*));
             quote! {
                 let (#(#names,)*) = entry.load::<(#(#types,)*)>()?;
                 let outcome: ::core::result::Result<_, #krate::Reason> = #called;
@@ -295,7 +294,8 @@ fn claimed(krate: &TokenStream, primitive: &Ident, operation: &Operation) -> Tok
     let byte = operation.wal.byte;
     let value = byte.value;
     let cfgs = &operation.cfgs;
-    let check = quote_spanned!(byte.first=> #krate::__private::assert_claimed::<#primitive>(#value));
+    let check =
+        quote_spanned!(byte.first=> #krate::__private::assert_claimed::<#primitive>(#value));
     quote!(#(#cfgs)* const _: () = #check;)
 }
 
@@ -312,7 +312,6 @@ fn guard(private: &TokenStream, operation: &Operation) -> Option<TokenStream> {
     Some(quote! {
         #(#cfgs)*
         const _: () = {
-            #[allow(unused_imports)]
             use #private::NotResult as _;
             #check
         };

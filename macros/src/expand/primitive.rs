@@ -70,6 +70,8 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
         })
     });
 
+    let mutable = (!stored.is_empty()).then(|| quote!(mut));
+
     quote! {
         #item
 
@@ -114,8 +116,7 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
             fn snapshot_deserialize(
                 reader: &mut #krate::SectionReader<'_>,
             ) -> ::core::result::Result<Self, #krate::Reason> {
-                #[allow(unused_mut)]
-                let mut loaded = <Self as ::core::default::Default>::default();
+                let #mutable loaded = <Self as ::core::default::Default>::default();
                 #(#loads)*
                 reader.finish()?;
                 ::core::result::Result::Ok(loaded)

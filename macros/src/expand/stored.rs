@@ -147,15 +147,16 @@ fn enumeration(private: &TokenStream, name: &Ident, data: &syn::DataEnum) -> For
         let label = format!(" {}", syn::ext::IdentExt::unraw(ident));
         shape = fields_shape(private, quote!(#shape.text(#label)), &variant.fields);
     }
+    let rest = (!fills_its_sum(count))
+        .then(|| quote!(_ => ::core::result::Result::Err(#private::Undecodable),));
     Forms {
         owned: sum(private, &owned_variants),
         lent: sum(private, &lent_variants),
         lend: quote!(match value { #(#lends,)* }),
         build: quote! {
-            #[allow(unreachable_patterns)]
             match loaded {
                 #(#builds,)*
-                _ => ::core::result::Result::Err(#private::Undecodable),
+                #rest
             }
         },
         shape,
@@ -186,10 +187,8 @@ fn owned(types: &[Type]) -> TokenStream {
 }
 
 fn lent_types(private: &TokenStream, types: &[Type]) -> TokenStream {
-    let wires: Vec<TokenStream> = types
-        .iter()
-        .map(|ty| quote_spanned!(ty.span()=> #private::Wire<'_, #ty>))
-        .collect();
+    let wires: Vec<TokenStream> =
+        types.iter().map(|ty| quote_spanned!(ty.span()=> #private::Wire<'_, #ty>)).collect();
     nested(&wires)
 }
 
@@ -198,10 +197,8 @@ fn nested(elements: &[TokenStream]) -> TokenStream {
     if elements.len() <= TUPLE_MAX {
         return quote!((#(#elements,)*));
     }
-    let groups: Vec<TokenStream> = elements
-        .chunks(elements.len().div_ceil(TUPLE_MAX).max(TUPLE_MAX))
-        .map(nested)
-        .collect();
+    let groups: Vec<TokenStream> =
+        elements.chunks(elements.len().div_ceil(TUPLE_MAX).max(TUPLE_MAX)).map(nested).collect();
     nested(&groups)
 }
 
@@ -216,6 +213,11 @@ fn sum(private: &TokenStream, variants: &[TokenStream]) -> TokenStream {
     };
     places.resize(SUM_MAX, quote!(()));
     quote!(#private::Sum<#(#places),*>)
+}
+
+/// Whether as many variants leave no place of their sum empty.
+fn fills_its_sum(count: usize) -> bool {
+    if count > SUM_MAX { fills_its_sum(count - (SUM_MAX - 1)) } else { count == SUM_MAX }
 }
 
 /// The variant at `index` of `count`, around what it holds.

@@ -43,7 +43,9 @@ impl Bytes {
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
         match &self.0 {
-            Repr::Inline { bytes_len, bytes } => bytes.get(..usize::from(*bytes_len)).unwrap_or(bytes),
+            Repr::Inline { bytes_len, bytes } => {
+                bytes.get(..usize::from(*bytes_len)).unwrap_or(bytes)
+            }
             Repr::Shared(bytes) => bytes,
         }
     }

@@ -23,8 +23,9 @@ fn bytes_are_their_content_at_every_length() {
 
 #[test]
 fn bytes_order_as_slices_across_the_inline_bound() {
-    let contents: Vec<Vec<u8>> =
-        (0..30).flat_map(|len| [vec![7; len], vec![9; len], [vec![7; len], vec![8]].concat()]).collect();
+    let contents: Vec<Vec<u8>> = (0..30)
+        .flat_map(|len| [vec![7; len], vec![9; len], [vec![7; len], vec![8]].concat()])
+        .collect();
     for a in &contents {
         for b in &contents {
             let (left, right) = (Bytes::from(&a[..]), Bytes::from(&b[..]));

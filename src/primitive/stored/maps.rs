@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rkyv::Place;
 use rkyv::rancor::Failure;
 use rkyv::tuple::ArchivedTuple2;
 use rkyv::vec::{ArchivedVec, VecResolver};
-use rkyv::Place;
 
 use super::{Encoder, Stored, StoredOwned, Undecodable, Wire};
 use crate::error::Result;

@@ -94,7 +94,9 @@ pub trait Stored {
     /// # Errors
     ///
     /// As [`load`](Stored::load).
-    fn load_slice<'a>(archived: &'a [Self::Archived]) -> Result<Vec<Self::Loaded<'a>>, Undecodable> {
+    fn load_slice<'a>(
+        archived: &'a [Self::Archived],
+    ) -> Result<Vec<Self::Loaded<'a>>, Undecodable> {
         archived.iter().map(Self::load).collect()
     }
 
