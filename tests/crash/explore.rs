@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::io;
 use std::ops::AddAssign;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use freehold::Database;
 use freehold::prelude::*;
-use freehold::testing::{CrashPoint, SimDisk, Survival};
+use freehold::testing::{CrashPoint, Random, SimDisk, Survival};
 
 use crate::model::{Counters, Model, difference};
 use crate::workload::{Setup, Start, Step, Trace};
@@ -24,6 +25,10 @@ pub struct Effort {
     pub states_per_recovery_point: u64,
     /// One recovery in so many is crashed at each of its calls, and looked at more closely.
     pub close_look_one_in: u64,
+    /// One killed process in so many is recovered with a crash at each call of the recovery.
+    pub kill_one_in: u64,
+    /// One call in so many is made to fail.
+    pub failure_one_in: u64,
 }
 
 /// What was tried, and what was wrong.
@@ -44,6 +49,8 @@ pub struct Tally {
     pub kills: u64,
     /// Recoveries from the older snapshot, the newest being damaged.
     pub fallbacks: u64,
+    /// Runs in which a call of the disk failed.
+    pub failures: u64,
     pub violations: Vec<String>,
 }
 
@@ -57,6 +64,7 @@ impl AddAssign for Tally {
         self.double_recoveries += other.double_recoveries;
         self.kills += other.kills;
         self.fallbacks += other.fallbacks;
+        self.failures += other.failures;
         self.violations.extend(other.violations);
     }
 }
@@ -73,6 +81,9 @@ impl fmt::Display for Tally {
         )?;
         writeln!(f, "{:>9} killed processes, then a power failure after recovery", self.kills)?;
         writeln!(f, "{:>9} recoveries without the newest snapshot", self.fallbacks)?;
+        if self.failures > 0 {
+            writeln!(f, "{:>9} runs in which calls of the disk failed", self.failures)?;
+        }
         write!(f, "{:>9} violations", self.violations.len())
     }
 }
@@ -95,6 +106,59 @@ pub fn explore(start: &Start, steps: &[Step], setup: &Setup, effort: &Effort) ->
             break;
         }
     }
+    explorer.tally
+}
+
+/// Runs a workload once for each of its calls and each way in which that call can fail, and crashes
+/// each at its end.
+pub fn explore_failures(start: &Start, steps: &[Step], setup: &Setup, effort: &Effort) -> Tally {
+    let call_count = Trace::of(start, steps, setup).disk.call_count();
+    let mut tally = Tally { workloads: 1, ..Tally::default() };
+    for call in 0..call_count {
+        for error in [io::ErrorKind::Other, io::ErrorKind::StorageFull] {
+            for lasting in [false, true] {
+                let mut random = Random::new(effort.seed).part(call);
+                if !random.one_in(effort.failure_one_in) {
+                    continue;
+                }
+                let how = if lasting { "and all later ones fail" } else { "fails" };
+                let name = format!(
+                    "{} {:?} {steps:?}, call {call} {how} ({error})",
+                    start.name, setup.mode
+                );
+                tally += failing(name, start, steps, setup, effort, |disk| {
+                    if lasting {
+                        disk.fail_calls_from(call, error);
+                    } else {
+                        disk.fail_call(call, error);
+                    }
+                });
+            }
+        }
+    }
+    tally
+}
+
+fn failing(
+    name: String,
+    start: &Start,
+    steps: &[Step],
+    setup: &Setup,
+    effort: &Effort,
+    plan: impl FnOnce(&SimDisk),
+) -> Tally {
+    let mut tally = Tally { failures: 1, ..Tally::default() };
+    let trace = match guarded(|| Ok(Trace::failing(start, steps, setup, plan))) {
+        Ok(trace) => trace,
+        Err(error) => {
+            tally.violations.push(format!("FREEHOLD_SEED={} {name}: {error}", effort.seed));
+            return tally;
+        }
+    };
+    let point = trace.disk.crash_point();
+    let known = HashMap::new();
+    let mut explorer = Explorer { name, setup, effort, trace: &trace, known, tally };
+    explorer.crash(&point);
     explorer.tally
 }
 
@@ -127,19 +191,52 @@ impl Explorer<'_> {
         self.kill(point);
     }
 
-    /// The process ends, the machine goes on; the next process recovers, and then the power fails.
+    /// The process ends, the machine goes on; the next process recovers, and the power fails then or
+    /// before.
     fn kill(&mut self, point: &CrashPoint) {
         let call = point.before();
         let place = format!("killed before call {call}");
         self.tally.kills += 1;
         let disk = point.disk_after_kill();
         let Some(lsn) = self.open_and_check(&disk, &place) else { return };
-        self.bounds(lsn, self.trace.floor_after_kill(call), self.trace.ceiling(call), &place);
-        let place = format!("{place}, recovered to LSN {lsn}, lost power");
-        let next = disk.after_crash(Survival::Nothing);
-        if let Some(after) = self.recovered(&next, &place) {
-            self.expect_lsn(after, lsn, &place);
+        let ceiling = self.trace.ceiling(call);
+        self.bounds(lsn, self.trace.floor_after_kill(call), ceiling, &place);
+        if !call.is_multiple_of(self.effort.kill_one_in) {
+            self.lose_power(&disk.crash_point(), &place, [lsn, lsn]);
+            return;
         }
+        // What the first process promised is all that counts until the second serves.
+        let floor = self.trace.floor(call);
+        for point in disk.crash_points() {
+            let is_over = point.before() == disk.call_count();
+            let bounds = if is_over { [lsn, lsn] } else { [floor, ceiling] };
+            self.lose_power(&point, &place, bounds);
+        }
+    }
+
+    fn lose_power(&mut self, point: &CrashPoint, place: &str, [floor, ceiling]: [u64; 2]) {
+        let most = self.effort.states_per_recovery_point;
+        for survival in point.survivals(most, self.effort.seed) {
+            self.tally.double_states += 1;
+            let call = point.before();
+            let place = format!("{place}; its recovery crashed before call {call}, {survival:?}");
+            let disk = point.disk(survival);
+            if let Some(lsn) = self.recovered_once(&disk, &place) {
+                self.bounds(lsn, floor, ceiling, &place);
+            }
+        }
+    }
+
+    /// Recovers a disk found after a second crash, unless the same has been before.
+    fn recovered_once(&mut self, disk: &SimDisk, place: &str) -> Option<u64> {
+        let fingerprint = disk.fingerprint();
+        if let Some(known) = self.known.get(&fingerprint) {
+            return *known;
+        }
+        self.tally.double_recoveries += 1;
+        let lsn = self.open_and_check(disk, place);
+        self.known.insert(fingerprint, lsn);
+        lsn
     }
 
     fn bounds(&mut self, lsn: u64, floor: u64, ceiling: u64, place: &str) {
@@ -221,28 +318,7 @@ impl Explorer<'_> {
     /// Crashes the recovery that was made on `recovered` at each of its calls.
     fn crash_recovery(&mut self, recovered: &SimDisk, lsn: u64, place: &str) {
         for point in recovered.crash_points() {
-            let most = self.effort.states_per_recovery_point;
-            for survival in point.survivals(most, self.effort.seed) {
-                self.tally.double_states += 1;
-                let disk = point.disk(survival);
-                let fingerprint = disk.fingerprint();
-                let place = format!(
-                    "{place}; its recovery crashed before call {}, {survival:?}",
-                    point.before()
-                );
-                let found = match self.known.get(&fingerprint) {
-                    Some(known) => *known,
-                    None => {
-                        self.tally.double_recoveries += 1;
-                        let found = self.open_and_check(&disk, &place);
-                        self.known.insert(fingerprint, found);
-                        found
-                    }
-                };
-                if let Some(found) = found {
-                    self.expect_lsn(found, lsn, &place);
-                }
-            }
+            self.lose_power(&point, place, [lsn, lsn]);
         }
     }
 

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use freehold::testing::{CallKind, Random};
 
-use explore::{Effort, Tally, explore};
+use explore::{Effort, Tally, explore, explore_failures};
 use workload::{Mode, Plant, Setup, Start, Step, workloads};
 
 fn long() -> bool {
@@ -27,15 +27,35 @@ fn long() -> bool {
 fn effort() -> Effort {
     let seed = Random::seed_from_env(0x5eed);
     if long() {
-        Effort { seed, states_per_point: 64, states_per_recovery_point: 16, close_look_one_in: 1 }
+        Effort {
+            seed,
+            states_per_point: 64,
+            states_per_recovery_point: 16,
+            close_look_one_in: 1,
+            kill_one_in: 1,
+            failure_one_in: 1,
+        }
     } else {
-        Effort { seed, states_per_point: 6, states_per_recovery_point: 3, close_look_one_in: 8 }
+        Effort {
+            seed,
+            states_per_point: 6,
+            states_per_recovery_point: 3,
+            close_look_one_in: 8,
+            kill_one_in: 8,
+            failure_one_in: 4,
+        }
     }
 }
 
 /// Explores every workload under every mode, on all processors; stops early once `enough`
 /// violations were found.
-fn explore_all(workloads: &[Vec<Step>], plant: &Plant, effort: &Effort, enough: usize) -> Tally {
+fn explore_all(
+    way: fn(&Start, &[Step], &Setup, &Effort) -> Tally,
+    workloads: &[Vec<Step>],
+    plant: &Plant,
+    effort: &Effort,
+    enough: usize,
+) -> Tally {
     let starts = [Start::fresh(), Start::aged()];
     let mut jobs = Vec::new();
     for start in &starts {
@@ -53,7 +73,7 @@ fn explore_all(workloads: &[Vec<Step>], plant: &Plant, effort: &Effort, enough: 
                     jobs.get(next.fetch_add(1, Ordering::Relaxed))
                 {
                     let setup = Setup { mode: *mode, plant: plant.clone() };
-                    let found = explore(start, steps, &setup, effort);
+                    let found = way(start, steps, &setup, effort);
                     let mut tally = tally.lock().expect("no explorer panics");
                     *tally += found;
                     if tally.violations.len() >= enough {
@@ -74,10 +94,19 @@ fn say(text: &str) {
 #[test]
 fn whatever_is_crashed_recovers_to_a_prefix_with_all_that_was_acknowledged() {
     let effort = effort();
-    let tally = explore_all(&workloads(if long() { 3 } else { 2 }), &None, &effort, 10);
+    let tally = explore_all(explore, &workloads(if long() { 3 } else { 2 }), &None, &effort, 10);
     say(&format!("\ncrash everywhere, seed {:#x}:\n{tally}", effort.seed));
     assert!(tally.violations.is_empty(), "{}", tally.violations.join("\n"));
     assert!(tally.fallbacks > 0, "no workload had two snapshots");
+}
+
+#[test]
+fn a_call_that_fails_loses_nothing_that_was_acknowledged_and_shows_nothing_that_was_not() {
+    let effort = effort();
+    let steps = workloads(if long() { 2 } else { 1 });
+    let tally = explore_all(explore_failures, &steps, &None, &effort, 10);
+    say(&format!("\nfailing calls, seed {:#x}:\n{tally}", effort.seed));
+    assert!(tally.violations.is_empty(), "{}", tally.violations.join("\n"));
 }
 
 #[test]
@@ -96,7 +125,7 @@ fn the_steps_do_what_their_names_say() {
 
 /// A planted mistake must be found, and the first finding is printed.
 fn is_caught(mistake: &str, plant: Plant) {
-    let tally = explore_all(&workloads(2), &plant, &effort(), 1);
+    let tally = explore_all(explore, &workloads(2), &plant, &effort(), 1);
     let Some(first) = tally.violations.first() else {
         panic!("{mistake}: nothing was found in {} crash states", tally.states)
     };

@@ -55,7 +55,7 @@ impl Notes {
     /// Writes a line.
     #[wal(0x82)]
     pub fn append(&mut self, context: &OpContext, line: &str) {
-        self.lines.push_back((context.lsn().0, context.timestamp().0, line.to_string()));
+        self.lines.push((context.lsn().0, context.timestamp().0, line.to_string()));
     }
 }
 

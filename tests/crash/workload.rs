@@ -2,14 +2,14 @@
 //! acknowledged, which a view had shown.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use freehold::Database;
 use freehold::prelude::*;
 use freehold::testing::{SimDisk, Survival, TestClock};
 
-use crate::model::{Counters, Model, Notes};
+use crate::model::{Counters, Model, Notes, difference};
 
 /// One step of a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub struct Setup {
     pub plant: Plant,
 }
 
-/// Small, so that two steps fill one.
+/// As small as they get; the header and the room for two records of half a step make them larger.
 const SEGMENT_BYTES: u64 = 4096;
 
 impl Setup {
@@ -148,24 +148,51 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Runs `steps`.
+    /// Runs `steps`, and expects that nothing fails.
     pub fn of(start: &Start, steps: &[Step], setup: &Setup) -> Trace {
+        Trace::on(start.disk.after_kill(), start, steps, setup, Failures::None)
+    }
+
+    /// Runs `steps` on a copy of the start's disk for which `plan` has planned failures. What fails
+    /// must leave no trace.
+    pub fn failing(
+        start: &Start,
+        steps: &[Step],
+        setup: &Setup,
+        plan: impl FnOnce(&SimDisk),
+    ) -> Trace {
         let disk = start.disk.after_kill();
+        plan(&disk);
+        Trace::on(disk, start, steps, setup, Failures::Planned)
+    }
+
+    fn on(
+        disk: SimDisk,
+        start: &Start,
+        steps: &[Step],
+        setup: &Setup,
+        failures: Failures,
+    ) -> Trace {
         let shown = Arc::new(Mutex::new(Since::new()));
         let looked_at: Arc<Mutex<Option<Database>>> = Arc::default();
         if setup.mode == Mode::Strict {
             let (shown, looked_at) = (Arc::clone(&shown), Arc::clone(&looked_at));
             disk.observe(move |call, _| {
-                if let Some(db) = &*looked_at.lock().expect("an observer does not panic") {
+                // Held by this very thread while it opens or closes: there is nothing to see then.
+                if let Ok(db) = looked_at.try_lock()
+                    && let Some(db) = &*db
+                {
                     let lsn = db.view_published().lsn().0;
-                    shown.lock().expect("an observer does not panic").push((call, lsn));
+                    shown.lock().unwrap_or_else(PoisonError::into_inner).push((call, lsn));
                 }
             });
         }
         let mut driver = Driver {
             setup,
+            failures,
             looked_at: &looked_at,
             count: 0,
+            unsure: None,
             trace: Trace {
                 disk: disk.clone(),
                 history: BTreeMap::from([(start.lsn, start.model.clone())]),
@@ -184,7 +211,7 @@ impl Trace {
         driver.let_go();
         drop(db);
         let mut trace = driver.trace;
-        trace.shown = std::mem::take(&mut shown.lock().expect("an observer does not panic"));
+        trace.shown = std::mem::take(&mut shown.lock().unwrap_or_else(PoisonError::into_inner));
         trace
     }
 
@@ -205,54 +232,102 @@ impl Trace {
     }
 }
 
+/// Whether calls of the disk may fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failures {
+    None,
+    Planned,
+}
+
 struct Driver<'a> {
     setup: &'a Setup,
+    failures: Failures,
     looked_at: &'a Mutex<Option<Database>>,
     /// Makes every transaction another.
     count: i64,
+    /// A record whose sync failed: it may or may not be there after the next opening.
+    unsure: Option<u64>,
     trace: Trace,
 }
 
 impl Driver<'_> {
     fn open(&mut self) -> Database {
-        let db = self.setup.open(&self.trace.disk).expect("a workload meets no failure");
-        *self.looked_at.lock().expect("an observer does not panic") = Some(db.clone());
+        let db = match self.setup.open(&self.trace.disk) {
+            Ok(db) => db,
+            Err(error) => {
+                self.expect_failure(&error);
+                self.trace.disk.heal();
+                self.setup.open(&self.trace.disk).expect("the disk is well again")
+            }
+        };
+        let view = db.view();
+        if self.unsure.take().is_some_and(|unsure| view.lsn().0 != unsure) {
+            // It is gone, and must not come back.
+            self.trace.history.pop_last();
+        }
+        let (lsn, model) = self.last();
+        assert_eq!(view.lsn().0, lsn, "the last record after opening");
+        assert_eq!(difference(&Model::of(&view), &model), None, "after opening");
+        self.trace.returned.push((self.calls(), lsn));
+        // What was served is not to be lost any more.
+        self.promise();
+        *self.lock() = Some(db.clone());
         db
     }
 
     fn let_go(&self) {
-        let held = self.looked_at.lock().expect("an observer does not panic").take();
+        let held = self.lock().take();
         drop(held);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Database>> {
+        self.looked_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn calls(&self) -> u64 {
         self.trace.disk.call_count()
     }
 
+    /// The last record that is there for certain, and the state after it.
     fn last(&self) -> (u64, Model) {
-        let (lsn, model) = self.trace.history.last_key_value().expect("a history has a start");
+        let mut sure = self.trace.history.iter().rev();
+        let found = sure.find(|(lsn, _)| Some(**lsn) != self.unsure);
+        let (lsn, model) = found.expect("a history has a start");
         (*lsn, model.clone())
     }
 
-    /// A transaction that is to make the next record, and what the model becomes by it.
+    /// A transaction that is to make the next record, and what the model becomes by it. Whether it
+    /// did.
     fn commit(
         &mut self,
         db: &Database,
         body: impl FnOnce(&mut Transaction<'_>, &mut Model) -> Result<()>,
-    ) {
+    ) -> bool {
         let (lsn, mut model) = self.last();
         let lsn = lsn + 1;
         self.trace.begun.push((self.calls(), lsn));
-        db.transaction(|tx| {
+        let outcome = db.transaction(|tx| {
             assert_eq!(tx.lsn(), Lsn(lsn), "LSNs are dense");
             body(tx, &mut model)
-        })
-        .expect("a workload meets no failure");
+        });
+        if let Err(error) = outcome {
+            self.expect_failure(&error);
+            if matches!(error, Error::DurabilityUnknown) {
+                assert_eq!(self.unsure, None, "after a failed sync nothing is written");
+                self.trace.history.insert(lsn, model);
+                self.unsure = Some(lsn);
+            }
+            let (_, model) = self.last();
+            assert_eq!(difference(&Model::of(&db.view()), &model), None, "after {error}");
+            return false;
+        }
+        assert_eq!(self.unsure, None, "after a failed sync nothing is written");
         self.trace.history.insert(lsn, model);
         self.trace.returned.push((self.calls(), lsn));
         if self.setup.mode == Mode::Strict {
             self.promise();
         }
+        true
     }
 
     /// Everything so far was promised to be durable.
@@ -261,23 +336,44 @@ impl Driver<'_> {
         self.trace.promised.push((self.calls(), lsn));
     }
 
+    fn expect_failure(&self, error: &Error) {
+        assert!(self.failures == Failures::Planned, "a workload meets no failure: {error}");
+        assert!(
+            matches!(
+                error,
+                Error::Io { .. }
+                    | Error::NoSpace { .. }
+                    | Error::Poisoned
+                    | Error::DurabilityUnknown
+            ),
+            "a failing disk made the error {error}"
+        );
+    }
+
     fn step(&mut self, db: Database, step: Step) -> Database {
         self.count += 1;
         let count = self.count;
         match step {
-            Step::One => self.commit(&db, |tx, model| {
-                model.root.add("one", count);
-                tx.on::<Counters>().add("one", count).map(drop)
-            }),
-            Step::Cross => self.commit(&db, |tx, model| cross(tx, model, count)),
+            Step::One => {
+                self.commit(&db, |tx, model| {
+                    model.root.add("one", count);
+                    tx.on::<Counters>().add("one", count).map(drop)
+                });
+            }
+            Step::Cross => {
+                self.commit(&db, |tx, model| cross(tx, model, count));
+            }
             Step::Run => {
                 let mut id = RunId::ROOT;
                 let name = format!("run at {}", self.last().0 + 1);
-                self.commit(&db, |tx, model| {
+                let created = self.commit(&db, |tx, model| {
                     id = tx.create_run(&name)?;
                     model.runs.insert(id.0, (name, Default::default()));
                     Ok(())
                 });
+                if !created {
+                    return db;
+                }
                 self.commit(&db, |tx, model| {
                     let instances = &mut model.runs.get_mut(&id.0).expect("just made").1;
                     instances.add("step", count);
@@ -289,12 +385,14 @@ impl Driver<'_> {
                     tx.on::<Counters>().add("runs", 1).map(drop)
                 });
             }
-            Step::Rejected => self.commit(&db, |tx, model| {
-                cross(tx, model, count)?;
-                let error = tx.on::<Counters>().spoil().expect_err("it refuses");
-                assert!(matches!(error, Error::Rejected(_)), "{error}");
-                cross(tx, model, count + 1)
-            }),
+            Step::Rejected => {
+                self.commit(&db, |tx, model| {
+                    cross(tx, model, count)?;
+                    let error = tx.on::<Counters>().spoil().expect_err("it refuses");
+                    assert!(matches!(error, Error::Rejected(_)), "{error}");
+                    cross(tx, model, count + 1)
+                });
+            }
             Step::Aborted => {
                 let aborted = db.transaction(|tx| -> Result<()> {
                     cross(tx, &mut Model::default(), count)?;
@@ -302,24 +400,32 @@ impl Driver<'_> {
                     tx.run(run)?.on::<Notes>().append("never")?;
                     Err(Error::abort("given up"))
                 });
-                assert!(matches!(aborted, Err(Error::Aborted(_))), "{aborted:?}");
+                match aborted {
+                    Err(Error::Aborted(_)) => {}
+                    Err(error) => self.expect_failure(&error),
+                    Ok(()) => panic!("a transaction that gave up has committed"),
+                }
+                let (_, model) = self.last();
+                assert_eq!(difference(&Model::of(&db.view()), &model), None, "after an abort");
             }
             Step::Rotation => {
                 for _ in 0..2 {
-                    let line = "long ".repeat(500);
+                    let line = "long ".repeat(900);
                     self.commit(&db, |tx, model| {
                         model.root.append(tx.lsn(), tx.timestamp(), &line);
                         tx.on::<Notes>().append(&line)
                     });
                 }
             }
-            Step::Checkpoint => {
-                db.checkpoint().expect("a workload meets no failure");
-                self.promise();
-            }
+            Step::Checkpoint => match db.checkpoint() {
+                Ok(_) => self.promise(),
+                Err(error) => self.expect_failure(&error),
+            },
             Step::Close => {
-                db.close().expect("a workload meets no failure");
-                self.promise();
+                match db.close() {
+                    Ok(()) => self.promise(),
+                    Err(error) => self.expect_failure(&error),
+                }
                 self.let_go();
                 drop(db);
                 return self.open();
