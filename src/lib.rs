@@ -45,8 +45,8 @@ pub mod prelude;
 pub use primitive::private as __private;
 
 pub use database::{
-    CheckpointReport, Database, Durability, Options, Pending, Run, RunNameError, RunTransaction,
-    RunView, StateDigest, Transaction, View, verify,
+    CheckpointReport, Database, Durability, Options, Pending, RecordTooLarge, Run, RunNameError,
+    RunTransaction, RunView, StateDigest, Transaction, View, verify,
 };
 pub use error::{Damage, Diverged, Error, Holder, Reason, RegistryError, Result};
 pub use format::snapshot::SnapshotSectionHeader;

@@ -28,7 +28,7 @@ use crate::database::checkpoint::Checkpoints;
 use crate::database::ticker::Ticker;
 use crate::database::writer::Writer;
 use crate::disk::{DiskRef, FileRef, OsDisk};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::id::{Lsn, RunId};
 use crate::primitive::Frozen;
 use crate::recovery::{self, RecoveryReport};
@@ -37,6 +37,7 @@ use crate::state::{Published, State};
 use crate::wal::{GroupCommit, Log};
 
 pub use checkpoint::CheckpointReport;
+pub use commit::RecordTooLarge;
 pub use options::{Durability, Options};
 pub use pending::Pending;
 pub use run::Run;

@@ -1,7 +1,7 @@
 //! Looking at a database's directory: names, headers, footers, the synced mark. Nothing is changed.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::disk::DiskRef;
 use crate::error::{Error, Result};
@@ -80,12 +80,4 @@ pub(super) fn look(disk: &DiskRef) -> Result<Look> {
     }
     look.found.snapshots.sort_by_key(|snapshot| snapshot.lsn);
     Ok(look)
-}
-
-/// The file of a damaged snapshot.
-pub(super) fn damaged_file(error: &Error) -> Option<PathBuf> {
-    match error {
-        Error::Corrupt { file, .. } => Some(file.to_path_buf()),
-        _ => None,
-    }
 }

@@ -178,11 +178,6 @@ impl CatalogFold {
         }
     }
 
-    /// The row of a detached primitive.
-    pub(super) fn detached(&self, type_id: u8) -> Option<&CatalogRow> {
-        self.rows.iter().find(|row| row.type_id == type_id && row.first_lsn != Lsn::ZERO)
-    }
-
     /// The catalog to go on with: everything linked, and everything else that has data.
     pub(super) fn finish(self, registry: &PrimitiveRegistry) -> Catalog {
         let mut rows: Vec<CatalogRow> = Vec::new();
@@ -197,7 +192,7 @@ impl CatalogFold {
             stored.first_lsn != Lsn::ZERO
                 && !registry.list().iter().any(|linked| is_named(linked, &stored.name))
         }));
-        rows.sort_by(|a, b| a.type_id.cmp(&b.type_id));
+        rows.sort_by_key(|row| row.type_id);
         Catalog { rows }
     }
 }

@@ -19,7 +19,7 @@ use crate::primitive::Instance;
 use crate::registry::PrimitiveRegistry;
 
 pub(crate) use detached::Detached;
-pub(crate) use published::{Published, PublishedRun};
+pub(crate) use published::Published;
 pub use runs::RunRow;
 pub(crate) use runs::RunTable;
 
