@@ -7,7 +7,7 @@
 
 use crate::error::Damage;
 use crate::format::cursor::{Cursor, Put};
-use crate::format::layout::Field;
+use crate::format::layout::{Field, width_of_all};
 use crate::id::Lsn;
 
 /// One primitive.
@@ -93,8 +93,7 @@ impl Catalog {
 
     /// Reads a catalog and stands behind it.
     pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Result<Catalog, Damage> {
-        // Every row takes bytes, so a count is bounded by the bytes; nothing is allocated for it.
-        let count = cursor.len_u32("catalog row count")?;
+        let count = count(cursor, ROW, "catalog row count")?;
         let mut rows = Vec::new();
         for _ in 0..count {
             rows.push(CatalogRow::decode(cursor)?);
@@ -131,7 +130,7 @@ impl CatalogRow {
         let wal_type_count = usize::from(cursor.u16("WAL type count")?);
         let section_version = cursor.u32("section version")?;
         let first_lsn = Lsn(cursor.u64("first LSN of a primitive")?);
-        let operation_count = cursor.len_u32("operation count")?;
+        let operation_count = count(cursor, OPERATION, "operation count")?;
         let name = cursor.text("name of a primitive")?.to_owned();
         let crate_name = cursor.text("crate of a primitive")?.to_owned();
         let crate_version = cursor.text("crate version of a primitive")?.to_owned();
@@ -178,6 +177,16 @@ impl CatalogOperation {
             shape: cursor.text("shape of an operation")?.to_owned(),
         })
     }
+}
+
+/// A count of things whose fixed part is `fields`: no more than the bytes that are left can hold.
+fn count(cursor: &mut Cursor<'_>, fields: &[Field], of: &'static str) -> Result<u32, Damage> {
+    let found = cursor.u32(of)?;
+    let most = (cursor.rest().len() / width_of_all(fields)) as u64;
+    if u64::from(found) > most {
+        return Err(Damage::TooLarge { of, found: found.into(), most });
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -9,50 +9,43 @@ use crate::format::cursor::{Cursor, Put};
 use crate::format::layout::{Field, width_of_all};
 use crate::id::{Lsn, RunId};
 
-/// Reserved.
-pub(crate) const RESERVED: u8 = 0x00;
-/// Reserved: a record is a commit.
-pub(crate) const COMMIT: u8 = 0x01;
-/// Reserved: what was aborted is not in the log.
-pub(crate) const ABORT: u8 = 0x02;
-/// Reserved: a marker for people and tools.
-pub(crate) const MARKER: u8 = 0x03;
 /// Changes the run of the entries behind it: [`RunSwitch`].
 pub(crate) const RUN_SWITCH: u8 = 0x04;
 /// Makes an empty run: [`RunCreate`].
 pub(crate) const RUN_CREATE: u8 = 0x05;
-/// Reserved: makes a run out of another one's state.
-pub(crate) const RUN_FORK: u8 = 0x06;
 /// Deletes a run: [`RunDelete`].
 pub(crate) const RUN_DELETE: u8 = 0x07;
-/// Reserved: the catalog stands in headers.
-pub(crate) const CATALOG: u8 = 0x08;
-/// Reserved: where an imported entry comes from.
-pub(crate) const ORIGIN: u8 = 0x09;
-/// Reserved: the way to more WAL types than a byte has.
-pub(crate) const ESCAPE: u8 = 0x0f;
 /// The highest WAL type that belongs to the engine.
 pub(crate) const LAST: u8 = 0x0f;
 
 /// The version in which core entries are written.
 pub(crate) const CORE_ENTRY_VERSION: u8 = 1;
 
+/// What each core WAL type is for, and whether it is only reserved.
+#[cfg(any(test, feature = "cli"))]
+const NAMES: [(&str, bool); LAST as usize + 1] = [
+    ("nothing", true),
+    ("commit", true), // A record is a commit.
+    ("abort", true),  // What was aborted is not in the log.
+    ("marker", true),
+    ("run switch", false),
+    ("run create", false),
+    ("run fork", true),
+    ("run delete", false),
+    ("catalog", true), // It stands in headers.
+    ("origin", true),
+    ("nothing", true),
+    ("nothing", true),
+    ("nothing", true),
+    ("nothing", true),
+    ("nothing", true),
+    ("escape", true), // The way to more WAL types than a byte has.
+];
+
 /// What a core WAL type is called, for a dump.
+#[cfg(any(test, feature = "cli"))]
 pub(crate) fn name_of(wal_type: u8) -> Option<&'static str> {
-    match wal_type {
-        COMMIT => Some("commit"),
-        ABORT => Some("abort"),
-        MARKER => Some("marker"),
-        RUN_SWITCH => Some("run switch"),
-        RUN_CREATE => Some("run create"),
-        RUN_FORK => Some("run fork"),
-        RUN_DELETE => Some("run delete"),
-        CATALOG => Some("catalog"),
-        ORIGIN => Some("origin"),
-        ESCAPE => Some("escape"),
-        RESERVED..=LAST => Some("reserved"),
-        _ => None,
-    }
+    NAMES.get(usize::from(wal_type)).map(|(name, _)| *name)
 }
 
 const RUN_SWITCH_PAYLOAD: &[Field] =
@@ -70,6 +63,17 @@ pub(crate) const RUN_SWITCH_LEN: usize = width_of_all(RUN_SWITCH_PAYLOAD);
 const RUN_DELETE_LEN: usize = width_of_all(RUN_DELETE_PAYLOAD);
 
 const _: () = assert!(RUN_SWITCH_LEN == 24);
+
+/// The WAL types of the engine, for the document.
+#[cfg(test)]
+pub(crate) fn types_markdown() -> String {
+    let mut text = String::from("| WAL type | for | |\n|---|---|---|\n");
+    for (wal_type, (name, is_reserved)) in NAMES.iter().enumerate() {
+        let reserved = if *is_reserved { "reserved, never written" } else { "version 1" };
+        text += &format!("| {wal_type:#04x} | {name} | {reserved} |\n");
+    }
+    text + "\n"
+}
 
 /// The tables for the document.
 #[cfg(test)]
@@ -171,6 +175,18 @@ impl RunDelete {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_is_not_reserved() {
+        for (wal_type, name) in
+            [(RUN_SWITCH, "run switch"), (RUN_CREATE, "run create"), (RUN_DELETE, "run delete")]
+        {
+            assert_eq!(NAMES[usize::from(wal_type)], (name, false));
+        }
+        assert_eq!(NAMES.iter().filter(|(_, is_reserved)| !is_reserved).count(), 3);
+        assert_eq!(name_of(LAST), Some("escape"));
+        assert_eq!(name_of(LAST + 1), None);
+    }
 
     #[test]
     fn core_entries_come_back() {

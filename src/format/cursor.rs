@@ -100,17 +100,6 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A number of eight bytes that counts bytes of memory: at most what is left.
-    #[inline]
-    pub(crate) fn len_u64(&mut self, of: &'static str) -> Result<usize, Damage> {
-        let found = self.u64(of)?;
-        let most = self.rest().len();
-        match usize::try_from(found) {
-            Ok(len) if len <= most => Ok(len),
-            _ => Err(Damage::TooLarge { of, found, most: most as u64 }),
-        }
-    }
-
     /// A text: its length in bytes as four bytes, then UTF-8.
     pub(crate) fn text(&mut self, of: &'static str) -> Result<&'a str, Damage> {
         let len = self.len_u32(of)?;

@@ -6,7 +6,9 @@
 
 use crate::error::Damage;
 use crate::format::ENTRY_BYTES_MAX;
-use crate::format::cursor::{Cursor, Put, padded_to_8};
+#[cfg(test)]
+use crate::format::cursor::Put;
+use crate::format::cursor::{Cursor, padded_to_8};
 use crate::format::layout::{Field, width_of_all};
 
 /// An entry's head.
@@ -59,6 +61,7 @@ impl<'a> WalEntry<'a> {
     }
 
     /// Appends the entry to a body whose length is a multiple of 8.
+    #[cfg(test)]
     pub(crate) fn encode(&self, body: &mut impl Put) {
         body.put_bytes(&encode_head(self.payload.len(), self.wal_type, self.version));
         body.put_bytes(self.payload);
@@ -89,14 +92,6 @@ impl<'a> Entries<'a> {
     #[inline]
     pub(crate) fn new(bytes: &'a [u8], count: u32) -> Entries<'a> {
         Entries { cursor: Cursor::new(bytes), left: count, ended: false }
-    }
-}
-
-impl Entries<'_> {
-    /// Where the payload of `entry`, the one that came last, starts: bytes behind the body's head.
-    #[inline]
-    pub(crate) fn payload_start(&self, entry: &WalEntry<'_>) -> usize {
-        self.cursor.position() - padded_to_8(entry.payload.len())
     }
 }
 

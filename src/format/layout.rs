@@ -107,6 +107,9 @@ pub(crate) mod tests {
         ];
         for (title, layouts) in sections {
             writeln!(text, "## {title}\n").unwrap();
+            if title == "Core entries" {
+                text.push_str(&core_entry::types_markdown());
+            }
             for (title, about, fields) in layouts {
                 text.push_str(&table(title, about, fields));
             }

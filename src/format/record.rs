@@ -209,12 +209,6 @@ impl RecordHeader {
         }
         Ok(body)
     }
-
-    /// The entries of the body that [`body`](RecordHeader::body) gave.
-    #[inline]
-    pub(crate) fn entries<'a>(&self, body: &'a [u8]) -> Entries<'a> {
-        Entries::new(body.get(BODY_HEAD_LEN..).unwrap_or_default(), self.entry_count)
-    }
 }
 
 /// The entries of a whole body, whose checksum was right.

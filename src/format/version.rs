@@ -11,7 +11,7 @@ use crate::format::cursor::{Cursor, Put};
 use crate::format::layout::Field;
 
 /// The version of the file format that this build writes, and the highest it reads.
-pub const FORMAT_VERSION: u32 = 0;
+pub(crate) const FORMAT_VERSION: u32 = 0;
 
 /// The feature words as every file's header holds them.
 pub(crate) const FEATURES_FIELD: Field =

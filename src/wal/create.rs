@@ -96,8 +96,7 @@ impl Prepared {
         let path = segment_path(self.header.segment);
         disk.rename(&self.temporary, &path)
             .map_err(|source| failed(&**disk, "rename", &self.temporary, 0, source))?;
-        disk.sync_dir(Path::new(WAL_DIR))
-            .map_err(|source| failed(&**disk, "sync", Path::new(WAL_DIR), 0, source))
+        sync_wal_dir(disk)
     }
 
     /// Takes it back. Best effort: the next opening removes what stays.
@@ -109,6 +108,12 @@ impl Prepared {
 /// Makes the log's directory, durably, if there is none.
 pub(super) fn make_wal_dir(disk: &DiskRef) -> Result<()> {
     make_dir(disk, Path::new(WAL_DIR))
+}
+
+/// Makes every name in the log's directory durable.
+pub(super) fn sync_wal_dir(disk: &DiskRef) -> Result<()> {
+    disk.sync_dir(Path::new(WAL_DIR))
+        .map_err(|source| failed(&**disk, "sync", Path::new(WAL_DIR), 0, source))
 }
 
 /// Makes a directory in the database's own if there is none, durably. A name that is there already is

@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::thread::{self, Thread};
 
@@ -76,8 +76,6 @@ struct Queue {
 pub(crate) struct GroupCommit {
     synced: AtomicU64,
     has_failed: AtomicBool,
-    /// What leading returned when it failed.
-    cause: OnceLock<Error>,
     queue: Mutex<Queue>,
 }
 
@@ -87,7 +85,6 @@ impl GroupCommit {
         GroupCommit {
             synced: AtomicU64::new(synced.0),
             has_failed: AtomicBool::new(false),
-            cause: OnceLock::new(),
             queue: Mutex::default(),
         }
     }
@@ -107,18 +104,13 @@ impl GroupCommit {
         if self.is_poisoned() { Err(Error::Poisoned) } else { Ok(()) }
     }
 
-    /// Why leading failed, if it did and did not panic: what the operating system said.
-    pub(crate) fn cause(&self) -> Option<&Error> {
-        self.cause.get()
-    }
-
     /// Waits until `lsn` is covered. The calling thread may find itself leading: then it calls `lead`
     /// until `lsn` is covered. `lead` makes records durable and returns the last one.
     ///
     /// # Errors
     ///
     /// [`Error::DurabilityUnknown`] if `lead` failed, here or in another thread, before `lsn` was
-    /// covered; [`cause`](GroupCommit::cause) has the reason.
+    /// covered. What `lead` returned is for `lead` to tell.
     pub(crate) fn wait(&self, lsn: Lsn, lead: impl FnMut() -> Result<Lsn>) -> Result<()> {
         if self.synced() >= lsn {
             return Ok(());
@@ -167,18 +159,6 @@ impl GroupCommit {
         Poll::Pending
     }
 
-    /// Everything up to `lsn` was made durable by somebody who does not lead.
-    pub(crate) fn advance(&self, lsn: Lsn) {
-        let mut queue = self.lock();
-        if self.is_poisoned() || self.synced() >= lsn {
-            return;
-        }
-        self.synced.store(lsn.0, Ordering::Release);
-        let wakers = take_covered_wakers(&mut queue.wakers, lsn);
-        wake(queue, lsn, None);
-        wakers.into_iter().for_each(Waker::wake);
-    }
-
     /// Nothing more will be covered: everybody who waits gets an error, now and later.
     pub(crate) fn poison(&self) {
         let mut queue = self.lock();
@@ -208,9 +188,7 @@ impl GroupCommit {
                         };
                     }
                 }
-                Err(error) => {
-                    // Before the waiters wake: they may ask for it.
-                    let _ = self.cause.set(error);
+                Err(_) => {
                     drop(guard);
                     return Err(Error::DurabilityUnknown);
                 }
@@ -226,8 +204,6 @@ impl GroupCommit {
             // Somebody else found out that writing failed; the waiters know already.
             return true;
         }
-        // By `advance` it may already be more.
-        let synced = synced.max(self.synced());
         self.synced.store(synced.0, Ordering::Release);
         let is_done = synced >= lsn;
         let mut next = None;
@@ -362,7 +338,6 @@ mod tests {
         });
         assert_eq!(failed.load(Ordering::SeqCst), 8);
         assert!(given.group.synced() <= Lsn(300));
-        assert!(matches!(given.group.cause(), Some(Error::Closed)));
         assert!(matches!(given.group.refuse_poisoned(), Err(Error::Poisoned)));
     }
 
@@ -416,14 +391,5 @@ mod tests {
         assert_eq!(flag.0.load(Ordering::SeqCst), 2);
         let refused = group.register(Lsn(8), &waker);
         assert!(matches!(refused, Poll::Ready(Err(Error::DurabilityUnknown))));
-    }
-
-    #[test]
-    fn what_others_made_durable_is_covered_too() {
-        let group = GroupCommit::new(Lsn::ZERO);
-        group.advance(Lsn(9));
-        group.advance(Lsn(3));
-        assert_eq!(group.synced(), Lsn(9));
-        group.wait(Lsn(9), || unreachable!("it is covered")).unwrap();
     }
 }

@@ -15,7 +15,7 @@ use super::failed;
 use super::mark::MarkFile;
 use super::names::segment_path;
 use super::tail::Tail;
-use super::{Batch, prune};
+use super::{Batch, prune, repair};
 use crate::disk::{DiskRef, FileRef, write_all_at};
 use crate::error::{Error, Result};
 use crate::format::catalog::Catalog;
@@ -113,6 +113,9 @@ impl Log {
     /// Makes the first segment of this opening. If the disk is full there is a log without one: it
     /// has no [`room`](Log::room), and [`rotate`](Log::rotate) tries again.
     pub(crate) fn create(disk: DiskRef, start: LogStart) -> Result<Log> {
+        if let Some(last) = start.sealed.last() {
+            repair::confirm_seal(&disk, last.id)?;
+        }
         let last_lsn = Lsn(start.first_lsn.0.saturating_sub(1));
         let mut log = Log {
             disk,
@@ -297,6 +300,7 @@ impl Log {
     }
 
     /// The last record known synced.
+    #[cfg(test)]
     pub(crate) fn synced(&self) -> Lsn {
         self.synced
     }
@@ -317,11 +321,13 @@ impl Log {
     }
 
     /// Whether a write or a sync failed.
+    #[cfg(test)]
     pub(crate) fn is_poisoned(&self) -> bool {
         self.is_poisoned
     }
 
     /// The sealed segments, oldest first.
+    #[cfg(test)]
     pub(crate) fn sealed(&self) -> &[SealedSegment] {
         &self.sealed
     }
@@ -363,6 +369,9 @@ impl Log {
         if self.mark.is_none() {
             create::make_wal_dir(&self.disk)?;
             self.mark = Some(MarkFile::open(&self.disk, self.mark_sequence)?);
+            // A killed process may have left names that can be read and are not durable. The next
+            // segment's must not become so before theirs, or a crash would leave a gap.
+            create::sync_wal_dir(&self.disk)?;
         }
         let header = SegmentHeader {
             features: Features::default(),

@@ -7,6 +7,7 @@
 use std::io;
 use std::path::Path;
 
+use super::create::sync_wal_dir;
 use super::failed;
 use super::names::{WAL_DIR, segment_path};
 use crate::disk::DiskRef;
@@ -21,8 +22,7 @@ pub(crate) fn remove_segments(disk: &DiskRef, segments: &[SegmentId]) -> Result<
     if segments.is_empty() {
         return Ok(());
     }
-    disk.sync_dir(Path::new(WAL_DIR))
-        .map_err(|source| failed(&**disk, "sync", Path::new(WAL_DIR), 0, source))
+    sync_wal_dir(disk)
 }
 
 /// Removes the temporaries with these names that a crash left in the log's directory.

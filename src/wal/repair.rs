@@ -4,7 +4,9 @@
 //!   changed.
 //! - What is kept is written again in place, with the same bytes, and synced: it may have been read
 //!   from pages whose sync had failed.
-//! - Only then comes the footer. Every step can be interrupted and begun again: until the footer is
+//! - Only then comes the footer. A footer that was found is written and synced again too, before a
+//!   segment follows it.
+//! - Every step can be interrupted and begun again: until the footer is
 //!   whole the segment is unsealed and ends with the same records.
 
 use std::io;
@@ -12,11 +14,12 @@ use std::path::{Path, PathBuf};
 
 use super::create::make_dir;
 use super::failed;
-use super::names::{QUARANTINE_DIR, quarantine_path};
-use super::scan::SegmentReader;
+use super::names::{QUARANTINE_DIR, quarantine_path, segment_path};
+use super::scan::{SegmentEnds, SegmentReader};
 use super::tail::Tail;
 use crate::disk::{DiskRef, OpenMode, read_full_at, write_all_at};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::id::SegmentId;
 
 /// What was done to the end of a segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +43,20 @@ pub(crate) fn repair(disk: &DiskRef, reader: &SegmentReader, tail: &Tail) -> Res
     let quarantine = if cut.is_empty() { None } else { Some(quarantine(disk, cut, tail)?) };
     let file_bytes = seal(disk, reader, tail)?;
     Ok(Repaired { cut_bytes: cut.len() as u64, quarantine, file_bytes })
+}
+
+/// Makes the footer of a sealed segment durable, before anything follows it: a process that was
+/// killed, or whose sync failed, may have left one that can be read and is on no disk. The records
+/// before it were synced before it was written.
+pub(super) fn confirm_seal(disk: &DiskRef, segment: SegmentId) -> Result<()> {
+    let ends = SegmentEnds::read(disk, segment)?;
+    let path = segment_path(segment);
+    let footer = ends.footer.map_err(|what| Error::corrupt(&path, ends.bytes, what))?;
+    let encoded = footer.encode(ends.header.salt);
+    let failed = |op, source| failed(&**disk, op, &path, encoded.len() as u64, source);
+    let file = disk.open(&path, OpenMode::Write).map_err(|source| failed("open", source))?;
+    write_all_at(&*file, &encoded, footer.records_end).map_err(|source| failed("write", source))?;
+    file.sync().map_err(|source| failed("sync", source))
 }
 
 /// What [`repair`] would cut: the bytes behind `tail` up to the last that is not zero. A footer that
