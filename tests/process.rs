@@ -200,7 +200,7 @@ fn check_after_kill(
 
         let kv = run.on::<KvStore>();
         let counter = |name: &str| -> usize {
-            kv.get(name).map_or(0, |value| std::str::from_utf8(value).unwrap().parse().unwrap())
+            kv.get(name).map_or(0, |value| std::str::from_utf8(&value).unwrap().parse().unwrap())
         };
         let there = &lines[..events.len()];
         assert_eq!(counter("steps"), there.len(), "run {name}");

@@ -31,9 +31,9 @@ use crate::database::View;
 use crate::primitives::RunIndex;
 
 /// Small segments, so that the sample fills several.
-const SEGMENT_BYTES: u64 = 128 << 10;
+const SEGMENT_BYTES: u64 = 64 << 10;
 /// A checkpoint every so often, so that opening loads a snapshot and replays the rest.
-const CHECKPOINT_BYTES: u64 = 256 << 10;
+const CHECKPOINT_BYTES: u64 = 160 << 10;
 /// The import must not end before it is killed; on a machine where it does, the kill comes sooner
 /// the next time.
 const ATTEMPTS_MAX: u64 = 5;
@@ -103,7 +103,7 @@ fn tell(
     )?;
 
     writeln!(out, "2. Look without touching, then open.")?;
-    let verified = crate::recovery::verify(&db)?;
+    let verified = crate::database::verify(&db)?;
     writeln!(out, "   verify: sound up to LSN {}", verified.last_lsn)?;
     let opened = import::options(&settings).open(&db)?;
     write_indented(out, "   ", &opened.recovery_report().to_string())?;
@@ -136,9 +136,12 @@ fn tell(
 
     writeln!(out, "5. The runs.\n")?;
     runs_table(&view, NAME_CHARACTERS_MAX).write(out, "   ")?;
-    writeln!(out, "\n6. One that the kill cut into: {}.\n", cut_into.place)?;
+    match cut_into.steps {
+        0 => writeln!(out, "\n6. The first of them.\n")?,
+        _ => writeln!(out, "\n6. One that the kill cut into.\n")?,
+    }
     if let Some(run) = view.run_named(&cut_into.name).and_then(|id| view.run(id)) {
-        story::write_range(out, &run, false, STORY_STEPS_MAX)?;
+        story::write_cut(out, &run, cut_into.steps, STORY_STEPS_MAX)?;
     }
     opened.close()?;
     writeln!(
@@ -201,7 +204,8 @@ fn note(acknowledged: &mut Acknowledged, line: &str) -> u64 {
 /// The run for the story.
 struct CutInto {
     name: String,
-    place: String,
+    /// How many of its steps were there after the kill.
+    steps: u64,
 }
 
 fn check_acknowledged(
@@ -212,7 +216,7 @@ fn check_acknowledged(
     out: &mut dyn Write,
 ) -> Result<CutInto, Failure> {
     let mut surplus = 0;
-    let mut shortest: Option<(u64, CutInto)> = None;
+    let mut told: Option<((u64, u64), CutInto)> = None;
     for run in recording.runs() {
         let name = &run.record.run_id;
         let acknowledged = acknowledged.get(name).copied().unwrap_or(0);
@@ -222,13 +226,14 @@ fn check_acknowledged(
             return Err(Failure::Lost { run: name.as_str().into(), found, acknowledged });
         }
         surplus += found - acknowledged;
-        let length = run.step_count();
+        // The best story is told in words, and is not long.
+        let calls_per_hundred = run.tool_call_count() * 100 / run.step_count().max(1);
+        let rank = (calls_per_hundred / 15, run.step_count());
         if found > 0
-            && found < length
-            && shortest.as_ref().is_none_or(|(least, _)| length < *least)
+            && found < run.step_count()
+            && told.as_ref().is_none_or(|(best, _)| rank < *best)
         {
-            let place = format!("it had come to step {} of {length}", found - 1);
-            shortest = Some((length, CutInto { name: name.clone(), place }));
+            told = Some((rank, CutInto { name: name.clone(), steps: found }));
         }
     }
     let in_flight = u64::from(settings.threads);
@@ -257,13 +262,8 @@ fn check_acknowledged(
     for name in orphaned {
         writeln!(out, "     {name}")?;
     }
-    Ok(shortest.map_or_else(
-        || CutInto {
-            name: recording.runs().first().map_or_else(String::new, |r| r.record.run_id.clone()),
-            place: "none, as it happens, so here is the first".into(),
-        },
-        |(_, cut_into)| cut_into,
-    ))
+    let first = || recording.runs().first().map_or("", |run| &run.record.run_id).to_owned();
+    Ok(told.map_or_else(|| CutInto { name: first(), steps: 0 }, |(_, cut_into)| cut_into))
 }
 
 /// The child process; killed when it is dropped, so that it never outlives a failed demo.

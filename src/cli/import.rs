@@ -19,7 +19,7 @@ use crate::cli::check::agreed_step_count;
 use crate::cli::failure::Failure;
 use crate::cli::input::{RecordedRun, Recording, reread};
 use crate::cli::layout;
-use crate::cli::text::{count, grouped};
+use crate::cli::text::count;
 use crate::database::{Database, Options};
 use crate::error::{Error, Result};
 use crate::id::{RunId, Timestamp};

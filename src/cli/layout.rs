@@ -43,8 +43,9 @@ pub(crate) fn tool_counter(tool: &str) -> String {
 
 /// A counter of this run; 0 if it was never raised.
 pub(crate) fn counter(kv: &KvStore, name: &str) -> u64 {
-    let value = kv.get(name).and_then(|value| std::str::from_utf8(value).ok());
-    value.and_then(|value| value.parse().ok()).unwrap_or(0)
+    let value = kv.get(name);
+    let text = value.as_deref().and_then(|value| std::str::from_utf8(value).ok());
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// How many steps of this run are in the database.

@@ -17,26 +17,51 @@ const TASK_CHARACTERS_MAX: usize = 96;
 
 /// Writes the run's steps, each on a line, or with its whole text if `full`.
 pub(crate) fn write(out: &mut dyn Write, run: &RunView, full: bool) -> Result<(), Failure> {
-    write_range(out, run, full, u64::MAX)
-}
-
-/// Writes the run's first `steps_max` steps.
-pub(crate) fn write_range(
-    out: &mut dyn Write,
-    run: &RunView,
-    full: bool,
-    steps_max: u64,
-) -> Result<(), Failure> {
-    if let Some(title) = title(run) {
-        writeln!(out, "{title}\n")?;
-    }
-    let events = run.on::<EventLog>();
-    for event in events.range(layout::STEPS_STREAM, ..steps_max) {
+    write_title(out, run)?;
+    for event in run.on::<EventLog>().range(layout::STEPS_STREAM, ..) {
         write_event(out, event, full)?;
     }
-    let left = events.stream_len(layout::STEPS_STREAM).saturating_sub(steps_max);
-    if left > 0 {
-        writeln!(out, "  …  and {left} more")?;
+    Ok(())
+}
+
+/// Writes the run's steps with a line where a kill came, `before` steps from the start; far from
+/// there, and from the start, steps are left out, so that about `steps_max` are told.
+pub(crate) fn write_cut(
+    out: &mut dyn Write,
+    run: &RunView,
+    before: u64,
+    steps_max: u64,
+) -> Result<(), Failure> {
+    write_title(out, run)?;
+    let events = run.on::<EventLog>();
+    let length = events.stream_len(layout::STEPS_STREAM);
+    let part = steps_max / 3;
+    let mut left_out = 0;
+    for event in events.range(layout::STEPS_STREAM, ..) {
+        let seq = event.sequence();
+        if length > steps_max && seq >= part && (seq + part < before || seq >= before + part) {
+            left_out += 1;
+        } else {
+            write_gap(out, &mut left_out)?;
+            write_event(out, event, false)?;
+        }
+        if seq + 1 == before {
+            writeln!(out, "      ─── killed here; what follows was imported afterwards ───")?;
+        }
+    }
+    write_gap(out, &mut left_out)
+}
+
+fn write_gap(out: &mut dyn Write, left_out: &mut u64) -> Result<(), Failure> {
+    if *left_out > 0 {
+        writeln!(out, "   …  {} more", std::mem::take(left_out))?;
+    }
+    Ok(())
+}
+
+fn write_title(out: &mut dyn Write, run: &RunView) -> Result<(), Failure> {
+    if let Some(title) = title(run) {
+        writeln!(out, "{title}\n")?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::cli::text::{count, write_indented};
 /// `freehold verify DB`.
 pub(crate) fn verify(arguments: &ListingArguments, out: &mut dyn Write) -> Result<(), Failure> {
     expect_database(&arguments.db)?;
-    let report = crate::recovery::verify(&arguments.db)?;
+    let report = crate::database::verify(&arguments.db)?;
     if arguments.json {
         serde_json::to_writer(&mut *out, &report)?;
         out.write_all(b"\n")?;
