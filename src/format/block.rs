@@ -410,6 +410,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_reserved_or_padding_must_be_zero() {
+        let bytes = block_of(&[b"one", b"two"]);
+        let reserved = (13..20).chain(28..32).chain(35..40).chain(44..48).chain(51..56);
+        for index in reserved {
+            let mut crafted = bytes.clone();
+            assert_eq!(crafted[index], 0, "byte {index}");
+            crafted[index] = 1;
+            assert!(Block::decode(&sealed(crafted)).is_err(), "byte {index}");
+        }
+    }
+
+    #[test]
     fn an_error_among_rows_stays() {
         let mut rows = Rows::new(&[9, 0, 0, 0, 0, 0, 0, 0]);
         let first = rows.next().unwrap().unwrap_err();

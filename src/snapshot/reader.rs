@@ -238,4 +238,10 @@ impl SnapshotFile {
     fn source(&self) -> Source<'_> {
         Source { file: &*self.file, path: &self.path, full_path: &self.full_path, len: self.len }
     }
+
+    /// Any part of the file.
+    #[cfg(test)]
+    pub(super) fn read(&self, offset: u64, len: u64) -> Result<rkyv::util::AlignedVec<64>> {
+        self.source().read(offset, len, "part")
+    }
 }

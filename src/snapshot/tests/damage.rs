@@ -155,6 +155,35 @@ fn checking_the_whole_file_tells_how_far_it_is_and_can_be_ended() {
 }
 
 #[test]
+fn no_memory_is_taken_for_bytes_that_the_file_does_not_have() {
+    let sample = Sample::new();
+    let file = SnapshotFile::open(&sample.disk.shared(), sample.meta.lsn).unwrap();
+    let longest = sample.disk.longest_read();
+    let len = sample.bytes.len() as u64;
+    for (offset, needed) in [(0, u64::MAX), (0, len + 1), (len, 1), (u64::MAX, 1), (1 << 40, 8)] {
+        let Error::Corrupt { what, .. } = file.read(offset, needed).err().unwrap() else {
+            panic!()
+        };
+        let left = len.saturating_sub(offset);
+        assert_eq!(what, Damage::Truncated { of: "part", needed, left });
+    }
+    assert_eq!(sample.disk.longest_read(), longest);
+    assert_eq!(*file.read(0, len).unwrap(), *sample.bytes);
+}
+
+#[test]
+fn the_header_of_another_snapshot_is_refused() {
+    let sample = Sample::new();
+    let other = MemoryDisk::new();
+    let meta = SnapshotMeta { timestamp: Timestamp(1), ..sample.meta.clone() };
+    write_model(&other.shared(), &meta, &sample.model).unwrap();
+    let mut spliced = sample.bytes.clone();
+    spliced[..HEADER_LEN].copy_from_slice(&other.bytes(&sample.path)[..HEADER_LEN]);
+    let error = sample.read(&spliced).unwrap_err();
+    assert!(error.to_string().contains("header, by the trailer, checksum"), "{error}");
+}
+
+#[test]
 fn a_snapshot_under_another_name_is_refused() {
     let sample = Sample::new();
     sample.disk.set(&snapshot_path(Lsn(43)), &sample.bytes);
@@ -333,6 +362,22 @@ fn huge_counts_and_lengths_are_refused_by_name() {
     let row = |parts: &Parts| parts.sections[1].blocks[0].0 + BLOCK_HEAD_LEN;
     let len = crafted(row, &[0xff; 4]).to_string();
     assert!(len.contains("length of a row"), "{len}");
+}
+
+#[test]
+fn runs_that_cannot_be_are_refused() {
+    let run = 9u64.to_le_bytes();
+    let unknown = crafted(|parts| parts.sections[2].end - INSTANCE_ROW_LEN, &run).to_string();
+    assert!(unknown.contains("run of an instance is 9"), "{unknown}");
+    let core = crafted(|parts| parts.sections[0].end - INSTANCE_ROW_LEN, &run).to_string();
+    assert!(core.contains("instance of the core"), "{core}");
+    // The first of the two runs in section 0's second block.
+    let first_run = |parts: &Parts| parts.sections[0].blocks[1].0 + BLOCK_HEAD_LEN + 8;
+    let unordered = crafted(first_run, &run).to_string();
+    assert!(unordered.contains("run of the run table is number 5, expected 10"), "{unordered}");
+    let next_run = |parts: &Parts| parts.sections[0].blocks[2].0 + BLOCK_HEAD_LEN + 8;
+    let used = crafted(next_run, &5u64.to_le_bytes()).to_string();
+    assert!(used.contains("next run of the run table is number 5, expected 6"), "{used}");
 }
 
 #[test]

@@ -358,56 +358,67 @@ fn a_carried_instance_keeps_its_section_version() {
 
 #[test]
 fn what_could_not_be_read_is_not_written() {
-    fn refused(sections: impl FnOnce(&mut SnapshotWriter<'_>) -> Result<()>) {
+    fn refused(because: &str, sections: impl FnOnce(&mut SnapshotWriter<'_>) -> Result<()>) {
         let disk = MemoryDisk::new();
         let error = write(&disk.shared(), &meta(3, &[2]), sections, || Ok(())).unwrap_err();
         assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+        assert!(error.to_string().contains(because), "{error}");
         assert_eq!(list(&disk.shared()).unwrap(), SnapshotListing::default());
     }
     fn one(sink: &mut dyn RowSink) -> Result<()> {
         sink.row(1, b"row")
     }
-    refused(|writer| writer.begin_section(0, 1));
-    refused(|writer| writer.end_section());
-    refused(|writer| writer.instance(RunId::ROOT, one));
-    refused(|writer| writer.begin_section(1, 1));
-    refused(|writer| {
+    refused("section is number 0", |writer| writer.begin_section(0, 1));
+    refused("was not begun", |writer| writer.end_section());
+    refused("outside every section", |writer| writer.instance(RunId::ROOT, one));
+    refused("end of sections", |writer| writer.begin_section(1, 1));
+    refused("section is number 2", |writer| {
         writer.begin_section(1, 1)?;
-        writer.begin_section(2, 1)
+        writer.begin_section(2, 1)?;
+        writer.end_section()
     });
-    refused(|writer| {
+    refused("section is number 1", |writer| {
         writer.begin_section(2, 1)?;
         writer.instance(RunId::ROOT, one)?;
         writer.end_section()?;
-        writer.begin_section(1, 1)
+        writer.begin_section(1, 1)?;
+        writer.end_section()
     });
-    refused(|writer| {
+    refused("instance is number 2", |writer| {
         writer.begin_section(1, 1)?;
         writer.instance(RunId(2), one)?;
-        writer.instance(RunId(2), one)
+        writer.instance(RunId(2), one)?;
+        writer.end_section()
     });
     // Deleted, or never made.
-    refused(|writer| {
+    refused("run of an instance", |writer| {
         writer.begin_section(1, 1)?;
-        writer.instance(RunId(3), one)
+        writer.instance(RunId(3), one)?;
+        writer.end_section()
     });
     // A table in two parts.
-    refused(|writer| {
+    refused("order of an instance's tables", |writer| {
         writer.begin_section(1, 1)?;
         writer.instance(RunId::ROOT, |sink| {
             sink.row(1, b"a")?;
             sink.row(2, b"b")?;
             sink.row(1, b"c")
-        })
+        })?;
+        writer.end_section()
     });
-    // A carried block whose memory was damaged.
-    refused(|writer| {
-        let content = Content { tables: vec![(1, rows(1, 1, 9))], carried: vec![] };
-        let mut instance = raw(RunId(2), &content);
-        instance.blocks[0].bytes[30] ^= 1;
-        writer.begin_section(1, 1)?;
-        writer.raw_instance(&instance)
-    });
+    // A carried block whose memory was damaged, and one that says another table.
+    let content = Content { tables: vec![(1, rows(1, 1, 9))], carried: vec![] };
+    let mut damaged = raw(RunId(2), &content);
+    damaged.blocks[0].bytes[30] ^= 1;
+    let mut elsewhere = raw(RunId(2), &content);
+    elsewhere.blocks[0].table = 2;
+    for (because, instance) in [("checksum", damaged), ("head of a carried block", elsewhere)] {
+        refused(because, |writer| {
+            writer.begin_section(1, 1)?;
+            writer.raw_instance(&instance)?;
+            writer.end_section()
+        });
+    }
 
     let disk = MemoryDisk::new();
     for (runs, next_run) in [(vec![2, 2], 9), (vec![3, 2], 9), (vec![0], 9), (vec![9], 9)] {
