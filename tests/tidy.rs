@@ -702,6 +702,21 @@ fn the_reading_order_names_every_document() {
     none(missing, "docs/README.md does not link to it");
 }
 
+#[test]
+fn the_document_of_the_tests_names_every_binary() {
+    let text = fs::read_to_string(top().join("docs/testing.md")).expect("docs/testing.md");
+    let mut missing = Vec::new();
+    for entry in fs::read_dir(top().join("tests")).expect("tests/") {
+        let path = entry.expect("a name in tests/").path();
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+        let is_binary = path.is_file() || path.join("main.rs").exists();
+        if is_binary && !text.contains(&format!("| `{name}` |")) {
+            missing.push(name.to_string());
+        }
+    }
+    none(missing, "docs/testing.md does not say what it shows");
+}
+
 /// The rows of the glossary: word, meaning, words it is not.
 fn glossary() -> Vec<[String; 3]> {
     let text = fs::read_to_string(top().join("docs/glossary.md")).expect("docs/glossary.md");

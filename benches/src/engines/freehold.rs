@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use freehold::prelude::*;
-use freehold::{Durability, Options};
+use freehold::primitives::KvStore;
+use freehold::{Database, Durability, Options};
 
 use super::{Engine, Mode};
 use crate::data::{Key, Value, touch};
