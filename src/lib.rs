@@ -39,6 +39,9 @@ pub mod testing;
 #[cfg(any(feature = "kv", feature = "event", feature = "state", feature = "run"))]
 pub mod primitives;
 
+#[cfg(feature = "cli")]
+pub mod cli;
+
 pub mod prelude;
 
 #[doc(hidden)]
