@@ -336,6 +336,21 @@ fn no_module_uses_one_below_it() {
 }
 
 #[test]
+fn the_architecture_lists_the_layers_in_order() {
+    let lib = fs::read_to_string(top().join("src/lib.rs")).expect("src/lib.rs");
+    let text = fs::read_to_string(top().join("docs/architecture.md")).expect("the architecture");
+    let listed = text.split("in this order").nth(1).and_then(|rest| rest.split("\n\n").next());
+    let listed: Vec<&str> = listed
+        .unwrap_or_default()
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| word.chars().all(is_word))
+        .collect();
+    assert_eq!(listed, layers(&lib), "docs/architecture.md lists the modules of lib.rs");
+}
+
+#[test]
 fn a_use_of_a_lower_module_is_seen() {
     let lib = "mod id;\npub mod wal;\n#[cfg(x)]\nmod snapshot;\nmod recovery;\n\
                pub use recovery::{Plan, report::Report as Told};\n";
