@@ -171,15 +171,17 @@ fn content(db: &Database) -> BTreeMap<String, Vec<String>> {
 }
 
 /// What must hold after a kill: everything acknowledged is there, at most `in_flight` steps more,
-/// each equal to its line, and all primitives tell of the same steps.
+/// each equal to its line, and all primitives tell of the same steps. What was found must be there
+/// from now on: opening it has made it durable.
 fn check_after_kill(
     db: &Database,
     recording: &Recording,
     acknowledged: &BTreeMap<String, usize>,
     in_flight: usize,
-) {
+) -> BTreeMap<String, usize> {
     let view = db.view();
     let mut surplus = 0;
+    let mut found = BTreeMap::new();
     for (name, lines) in &recording.steps {
         let acknowledged = acknowledged.get(name).copied().unwrap_or(0);
         let Some(id) = view.run_named(name) else {
@@ -194,6 +196,7 @@ fn check_after_kill(
             events.len()
         );
         surplus += events.len() - acknowledged;
+        found.insert(name.clone(), events.len());
         for (event, line) in events.iter().zip(lines) {
             assert_eq!(event.payload().as_json(), Some(line.as_str()), "run {name}");
         }
@@ -220,6 +223,7 @@ fn check_after_kill(
         assert_eq!(steps, there.len().to_string(), "run {name}");
     }
     assert!(surplus <= in_flight, "{surplus} steps beyond those acknowledged, {in_flight} writers");
+    found
 }
 
 fn copy_directory(from: &Path, to: &Path) {
@@ -235,14 +239,14 @@ fn copy_directory(from: &Path, to: &Path) {
     }
 }
 
-/// Every file below `path` with its bytes.
+/// Every file below `path` with its bytes, but for the lock, which names who had it last.
 fn bytes_of(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(path).unwrap() {
         let entry = entry.unwrap();
         if entry.file_type().unwrap().is_dir() {
             files.extend(bytes_of(&entry.path()));
-        } else {
+        } else if entry.file_name() != "LOCK" {
             files.insert(entry.path(), fs::read(entry.path()).unwrap());
         }
     }
@@ -267,8 +271,8 @@ fn open(db: &Path) -> Database {
 fn imported(place: &Path) -> (PathBuf, Recording) {
     let recording = Recording::of_sample(place, 1);
     let db = place.join("db");
-    let segments = ["--segment-bytes", "65536"];
-    import(&db, &recording, &[&CLOCK[..], &segments].concat()).expect(0);
+    let options = ["--segment-bytes", "65536", "--durability", "buffered"];
+    import(&db, &recording, &[&CLOCK[..], &options].concat()).expect(0);
     (db, recording)
 }
 
@@ -320,7 +324,7 @@ fn an_import_is_whole_and_a_second_one_changes_nothing() {
     assert!(ran.out.starts_with("63 runs, 1,336 steps, "), "{}", ran.out);
 
     let before = freehold(&["digest", text(&db), "--json"]).expect(0).out;
-    assert!(before.lines().count() > 4 * 60, "{before}");
+    assert_eq!(before.lines().count(), 1 + 3 * recording.steps.len(), "{before}");
     for threads in ["1", "4"] {
         let ran = import(&db, &recording, &["--threads", threads]).expect(0);
         assert!(ran.out.contains("0 runs and 0 steps of them new"), "{}", ran.out);
@@ -463,11 +467,12 @@ fn kill_loop(threads: usize, default_seed: u64) -> (Placed, Placed) {
         assert!(killed, "the import ended before kill {done}: the recording is too short");
         done += 1;
 
-        if db.exists() && fs::read_dir(&db).unwrap().next().is_some() {
+        // A kill at once can come before there is a database.
+        if db.join("wal").exists() && !files_in(&db.join("wal"), ".wal").is_empty() {
             freehold(&["verify", text(&db)]).expect(0);
             // The next import must recover what the kill left, so only a copy is opened here.
             copy_directory(&db, &copy);
-            check_after_kill(&open(&copy), &recording, &acknowledged, threads);
+            acknowledged = check_after_kill(&open(&copy), &recording, &acknowledged, threads);
             fs::remove_dir_all(&copy).unwrap();
         }
     }
@@ -633,14 +638,28 @@ fn an_unwritable_directory_is_refused() {
 #[test]
 fn a_database_in_use_is_refused_with_its_holder() {
     let place = tempfile::tempdir().unwrap();
-    let (db, recording) = imported(place.path());
-    let open = open(&db);
-    let holder = format!("in use by process {}", std::process::id());
-    for command in ["runs", "checkpoint", "digest"] {
-        freehold(&[command, text(&db)]).refuses(&[text(&db), &holder]);
+    // So long that it fills the pipe with acknowledgements, which nobody reads: it waits.
+    let recording = Recording::of_sample(place.path(), 5);
+    let db = place.path().join("db");
+    let mut holder = tool()
+        .args(["import-runs", text(&db), text(&recording.folder), "--acknowledge"])
+        .args(["--durability", "buffered"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0];
+    holder.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+
+    let in_use = format!("in use by process {}", holder.id());
+    for command in ["runs", "verify", "checkpoint", "digest"] {
+        freehold(&[command, text(&db)]).refuses(&[text(&db), &in_use]);
     }
-    import(&db, &recording, &[]).refuses(&[text(&db), &holder]);
-    open.close().unwrap();
+    import(&db, &recording, &[]).refuses(&[text(&db), &in_use]);
+    // The log is read as it stands.
+    assert!(freehold(&["log", text(&db)]).expect(0).out.contains("event append"));
+
+    holder.kill().unwrap();
+    holder.wait().unwrap();
     freehold(&["runs", text(&db)]).expect(0);
 }
 
@@ -729,31 +748,77 @@ fn a_damaged_or_missing_segment_is_refused_and_nothing_is_changed() {
 }
 
 #[test]
-fn a_damaged_snapshot_is_refused_when_the_log_before_it_is_gone() {
+fn a_damaged_snapshot_is_told_of_and_costs_nothing_while_the_log_is_there() {
     let place = tempfile::tempdir().unwrap();
     let (db, _) = imported(place.path());
+    let expected = freehold(&["digest", text(&db), "--json"]).expect(0).out;
     freehold(&["checkpoint", text(&db)]).expect(0);
     let sound = place.path().join("sound");
     copy_directory(&db, &sound);
     let mut chance = Chance::new(0xbad);
+    for _ in 0..6 {
+        fs::remove_dir_all(&db).unwrap();
+        copy_directory(&sound, &db);
+        let (damaged, what) = damage_newest_snapshot(&db, &mut chance);
+        let ran = freehold(&["verify", text(&db)]).expect(1);
+        assert!(ran.out.contains(&damaged), "{what}: {}{}", ran.out, ran.err);
+        let found = freehold(&["digest", text(&db), "--json"]).expect(0).out;
+        assert!(found == expected, "{what}: another state");
+    }
+}
+
+#[test]
+fn a_database_whose_snapshots_are_all_damaged_is_refused_once_its_log_is_pruned() {
+    let place = tempfile::tempdir().unwrap();
+    let (db, _) = imported(place.path());
+    freehold(&["checkpoint", text(&db)]).expect(0);
+    let more = Recording::of_sample(place.path(), 2);
+    import(&db, &more, &["--segment-bytes", "65536"]).expect(0);
+    freehold(&["checkpoint", text(&db)]).expect(0);
+    assert!(!db.join("wal/000001.wal").exists(), "the log is pruned");
+    let expected = freehold(&["digest", text(&db), "--json"]).expect(0).out;
+    let sound = place.path().join("sound");
+    copy_directory(&db, &sound);
+    let mut chance = Chance::new(0xbad2);
     for round in 0..6 {
         fs::remove_dir_all(&db).unwrap();
         copy_directory(&sound, &db);
-        let snapshots = files_in(&db.join("snapshots"), ".snapshot");
-        assert_eq!(snapshots.len(), 1);
-        let mut bytes = fs::read(&snapshots[0]).unwrap();
-        let at = chance.below(bytes.len() as u64) as usize;
+        let (newest, what) = damage_newest_snapshot(&db, &mut chance);
         if round % 2 == 0 {
-            bytes[at] ^= 1 << chance.below(8);
-        } else {
-            bytes.truncate(at);
+            // The older one and the log behind it have everything.
+            let found = freehold(&["digest", text(&db), "--json"]).expect(0).out;
+            assert!(found == expected, "{what}: another state");
+            continue;
         }
-        fs::write(&snapshots[0], &bytes).unwrap();
-        for command in ["verify", "runs", "digest"] {
+        let hidden = db.join("snapshots").join(&newest);
+        let aside = place.path().join("aside");
+        fs::rename(&hidden, &aside).unwrap();
+        let (older, also) = damage_newest_snapshot(&db, &mut chance);
+        fs::rename(&aside, &hidden).unwrap();
+        let before = bytes_of(&db);
+        for command in ["verify", "runs", "checkpoint"] {
             let ran = freehold(&[command, text(&db)]).expect(1);
-            let name = snapshots[0].file_name().unwrap().to_str().unwrap();
             let said = format!("{}{}", ran.out, ran.err);
-            assert!(said.contains(name), "byte {at}: {said}");
+            assert!(said.contains(&newest) || said.contains(&older), "{what}, {also}: {said}");
         }
+        assert!(bytes_of(&db) == before, "{what}, {also}: a refusal changed a file");
     }
+}
+
+/// Flips a bit of the newest snapshot or cuts it; returns its name, and what was done.
+fn damage_newest_snapshot(db: &Path, chance: &mut Chance) -> (String, String) {
+    let snapshots = files_in(&db.join("snapshots"), ".snapshot");
+    let path = snapshots.last().expect("a snapshot");
+    let mut bytes = fs::read(path).unwrap();
+    let at = chance.below(bytes.len() as u64) as usize;
+    let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+    let what = if chance.below(2) == 0 {
+        bytes[at] ^= 1 << chance.below(8);
+        format!("{name}: bit flipped in byte {at} of {}", bytes.len())
+    } else {
+        bytes.truncate(at);
+        format!("{name}: cut to {at} bytes")
+    };
+    fs::write(path, bytes).unwrap();
+    (name, what)
 }
