@@ -386,6 +386,19 @@ fn a_later_header_proves_what_was_synced_and_a_copy_in_a_payload_does_not() {
     }
     assert_eq!(evidence(&bad).candidate_count, 1);
     assert_eq!(evidence(&bad).durable, Lsn(6));
+    // An LSN that cannot be so near is none, whatever its checksum says.
+    let mut forged = good.clone();
+    forged[offsets[3] + 30] ^= 1;
+    let place = Place {
+        salt: reader.ends().unwrap().header.salt,
+        segment: SegmentId(1),
+        offset: offsets[7] as u64,
+    };
+    let mut far = vec![0; FRAME_LEN];
+    far.extend(encode_body_head(Lsn(5000), Timestamp(0), Epoch(1), 0));
+    frame(&mut far, place, 0, Lsn(4999));
+    forged[offsets[7]..offsets[7] + HEADER_LEN].copy_from_slice(&far);
+    assert_eq!(evidence(&forged).last_lsn, Lsn(7));
     // Its bytes at another offset prove nothing.
     let mut copied = good.clone();
     let last = copied[offsets[7]..offsets[7] + HEADER_LEN].to_vec();
@@ -538,6 +551,8 @@ fn a_sync_run_apart_covers_what_was_written_before_it() {
     append(&mut log, 7..=7).unwrap();
     disk.fail_next(CallKind::Sync, std::io::ErrorKind::Other);
     let done = log.begin_sync().run();
+    // Until the log is told, nobody else may sync the same file and call it good.
+    assert!(log.sync().is_err());
     assert!(matches!(log.end_sync(done), Err(Error::Io { .. })));
     assert!(log.is_poisoned());
 }
@@ -670,7 +685,7 @@ impl SimDisk {
         drop(recover(&self.shared()).unwrap());
         let mut disks = Vec::new();
         for point in self.crash_points() {
-            disks.extend(point.survivals(3, seed).into_iter().map(|survival| point.disk(survival)));
+            disks.extend(point.survivals(10, seed).into_iter().map(|survival| point.disk(survival)));
         }
         disks
     }
@@ -683,7 +698,7 @@ fn a_kill_and_then_a_crash_while_repairing_keep_what_was_synced() {
     let acknowledged = workload(&disk);
     let most = acknowledged.last().unwrap().1;
     // What the next process reads may still be unsynced, so sealing it must sync it first.
-    for point in disk.crash_points().step_by(3) {
+    for point in disk.crash_points() {
         let at = acknowledged.iter().rev().find(|(call, _)| *call <= point.before());
         let synced = at.map_or(0, |(_, lsn)| *lsn);
         for second in point.disk_after_kill().also_crashed(seed) {
@@ -710,6 +725,50 @@ fn what_a_failed_sync_left_in_the_cache_is_written_again() {
         let (all, _) = recover(&killed.after_crash(Survival::Nothing).shared()).unwrap();
         assert_prefix(&all, 20, 20);
     }
+}
+
+#[test]
+fn a_footer_whose_sync_failed_is_written_again() {
+    for seed in 0..20 {
+        let disk = SimDisk::new(seed);
+        let mut log = log_on(&disk);
+        append(&mut log, 1..=3).unwrap();
+        log.sync().unwrap();
+        disk.fail_next(CallKind::Sync, std::io::ErrorKind::Other);
+        assert!(log.seal().is_err());
+        // The next process finds the segment sealed, and puts another behind it.
+        let killed = disk.after_kill();
+        let (all, _) = recover(&killed.shared()).unwrap();
+        assert_prefix(&all, 3, 3);
+        let (all, _) = recover(&killed.after_crash(Survival::Nothing).shared()).unwrap();
+        assert_prefix(&all, 3, 3);
+    }
+}
+
+#[test]
+fn nothing_is_cut_before_its_copy_is_durable() {
+    let disk = small_segment(false).0.after_crash(Survival::Everything);
+    let reader = read(&disk, 1).unwrap();
+    let mut records = reader.records().unwrap();
+    for _ in 0..4 {
+        records.step();
+    }
+    let tail = records.tail().clone();
+    let end = usize::try_from(tail.end).unwrap();
+    let cut = cut_bytes(&reader, &tail).to_vec();
+    let copy = repair(&disk.shared(), &reader, &tail).unwrap().quarantine.unwrap();
+    let mut cut_states = 0;
+    for point in disk.crash_points() {
+        for survival in point.survivals(20, 1) {
+            let after = point.disk(survival);
+            let bytes = after.bytes(&segment_path(SegmentId(1))).unwrap();
+            if bytes.get(end..end + cut.len()) != Some(&cut) {
+                assert_eq!(after.bytes(&copy).as_ref(), Some(&cut));
+                cut_states += 1;
+            }
+        }
+    }
+    assert!(cut_states > 0);
 }
 
 #[test]
