@@ -105,7 +105,7 @@ impl KvStore {
     /// use std::ops::Bound;
     ///
     /// kv.range("a".."b");
-    /// kv.range(b"a"..=b"am");
+    /// kv.range(b"a"..=b"b");
     /// kv.range((Bound::Excluded(resume_after), Bound::Unbounded));
     /// # }
     /// ```

@@ -14,6 +14,12 @@
 //! | `state` | `StateCell` | named cells that change by compare-and-set |
 //! | `run` | `RunIndex` | which runs there are, how they stand, which a crash interrupted |
 
+#![expect(
+    unsafe_code,
+    reason = "a primitive's place in the registry is a linker section, which the lint sees inside \
+              the crate that defines the registry"
+)]
+
 #[cfg(feature = "event")]
 pub mod event;
 #[cfg(feature = "kv")]

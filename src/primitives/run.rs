@@ -36,7 +36,7 @@
 //! let db = Database::open(dir.path())?;
 //! let view = db.view();
 //! let index = view.on::<RunIndex>();
-//! let orphaned: Vec<RunId> = index.orphaned(view.lsn()).map(|(run, _)| run).collect();
+//! let orphaned: Vec<RunId> = index.orphaned(db.recovery_report().last_lsn).map(|(run, _)| run).collect();
 //! assert_eq!(orphaned, [left]);
 //! assert_eq!(index.get(done).unwrap().status(), RunStatus::Completed);
 //! assert_eq!(index.counts().running, 1);

@@ -1,0 +1,70 @@
+//! Crates outside the workspace, built and run as a user's would be.
+//!
+//! - Each stands in `tests/outside`, depends on freehold by path and on no feature of it, and takes
+//!   the database's directory as its argument.
+//! - Each is run twice on one directory: the second run, another process, finds what the first one
+//!   left and says so in its last line.
+
+#![expect(clippy::disallowed_methods, reason = "these tests arrange files for cargo, no database")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Builds and runs the crate `name` with `directory` and returns the last line it prints.
+#[track_caller]
+fn run(name: &str, directory: &Path) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let package = root.join("tests/outside").join(name);
+    // The same versions as the workspace's, so that nothing has to be downloaded anew.
+    let lock = root.join("Cargo.lock");
+    if lock.exists() {
+        std::fs::copy(lock, package.join("Cargo.lock")).unwrap();
+    }
+    let output = Command::new(env!("CARGO"))
+        .args(["run", "--quiet", "--manifest-path"])
+        .arg(package.join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(target_dir())
+        .arg("--")
+        .arg(directory)
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}: {}\n{printed}{complained}", output.status);
+    // What the compiler says of the crate's own files, it says of what freehold expands to there.
+    assert!(!complained.contains("--> src/"), "{name}:\n{complained}");
+    printed.lines().last().unwrap_or_default().to_owned()
+}
+
+/// One for all of them, so that freehold is built once.
+fn target_dir() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("outside")
+}
+
+/// Runs the crate `name` twice on one directory.
+#[track_caller]
+fn run_twice(name: &str) -> [String; 2] {
+    let directory = tempfile::tempdir().unwrap();
+    [run(name, directory.path()), run(name, directory.path())]
+}
+
+#[test]
+fn a_crate_that_depends_on_freehold_alone_has_a_primitive_of_its_own() {
+    assert_eq!(run_twice("only_freehold"), ["1 notes, 5 words", "2 notes, 10 words"]);
+}
+
+#[test]
+fn type_id_7_is_free_as_long_as_it_is_not_linked() {
+    assert_eq!(run_twice("vector7"), ["1 vectors", "2 vectors"]);
+}
+
+#[test]
+fn a_primitive_written_by_hand_is_recovered() {
+    assert_eq!(run_twice("vector_by_hand"), ["1 vectors", "2 vectors"]);
+}
+
+#[test]
+fn the_four_primitives_are_built_by_a_crate_that_is_not_freehold() {
+    assert_eq!(run_twice("primitives_outside"), ["four primitives from outside"; 2]);
+}

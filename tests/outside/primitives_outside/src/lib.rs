@@ -1,0 +1,11 @@
+//! The primitives that ship with freehold, compiled as somebody else's: the same source files, a
+//! freehold without features. So they use nothing that any user's primitive could not use.
+
+#[path = "../../../../src/primitives/event.rs"]
+pub mod event;
+#[path = "../../../../src/primitives/kv.rs"]
+pub mod kv;
+#[path = "../../../../src/primitives/run.rs"]
+pub mod run;
+#[path = "../../../../src/primitives/state.rs"]
+pub mod state;
