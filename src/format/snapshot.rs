@@ -75,7 +75,10 @@ pub(crate) const CORE_TYPE_ID: u8 = 0;
 pub(crate) const CORE_SECTION_VERSION: u32 = 1;
 
 const _: () = assert!(HEADER_LEN == 88);
-const _: () = assert!(TRAILER_LEN == 48);
+/// Bytes of a row of the run table before the name.
+const RUN_ROW_LEN: usize = width_of_all(RUN_ROW);
+
+const _: () = assert!(TRAILER_LEN == 48 && RUN_ROW_LEN == 40);
 
 /// The tables for the document.
 #[cfg(test)]
@@ -259,6 +262,7 @@ pub(crate) struct RunRow {
 impl RunRow {
     pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
         let (parent, parent_lsn) = self.parent.unwrap_or_default();
+        bytes.reserve(RUN_ROW_LEN + self.name.len());
         bytes.put_u64(self.run.0);
         bytes.put_u64(parent.0);
         bytes.put_u64(parent_lsn.0);
@@ -379,16 +383,16 @@ mod tests {
             let mut bytes = Vec::new();
             run.encode(&mut bytes);
             assert_eq!(RunRow::decode(&bytes), Ok(run));
-            for len in 0..width_of_all(RUN_ROW) {
+            for len in 0..RUN_ROW_LEN {
                 assert!(RunRow::decode(&bytes[..len]).is_err(), "{len}");
             }
-            bytes.resize(width_of_all(RUN_ROW) + RUN_NAME_BYTES_MAX + 1, b'a');
+            bytes.resize(RUN_ROW_LEN + RUN_NAME_BYTES_MAX + 1, b'a');
             assert!(matches!(RunRow::decode(&bytes), Err(Damage::TooLarge { .. })));
-            bytes.truncate(width_of_all(RUN_ROW));
+            bytes.truncate(RUN_ROW_LEN);
             bytes.put_u8(0xff);
             assert!(matches!(RunRow::decode(&bytes), Err(Damage::Undecodable { .. })));
         }
-        let mut bytes = vec![0; width_of_all(RUN_ROW)];
+        let mut bytes = vec![0; RUN_ROW_LEN];
         bytes[16] = 1;
         assert!(RunRow::decode(&bytes).is_err(), "an LSN of no parent");
     }

@@ -59,16 +59,6 @@ impl OwnedBlocks {
         Ok(OwnedBlocks { bytes, run, section_version, rows, carried })
     }
 
-    /// The run it belongs to.
-    pub(crate) fn run(&self) -> RunId {
-        self.run
-    }
-
-    /// The version in which its rows were written.
-    pub(crate) fn section_version(&self) -> u32 {
-        self.section_version
-    }
-
     /// The rows by table, in the order in which they were written.
     pub(crate) fn tables(&self) -> Vec<TableRows<'_>> {
         let mut tables: Vec<TableRows<'_>> = Vec::new();
@@ -105,7 +95,7 @@ impl OwnedBlocks {
     pub(super) fn to_raw(&self) -> RawInstance {
         let blocks = self.rows.iter().map(|(table, range)| RawBlock {
             table: *table,
-            bytes: self.bytes.get(range.clone()).unwrap_or_default().to_vec(),
+            bytes: self.bytes.get(range.clone()).unwrap_or_default().into(),
         });
         RawInstance {
             run: self.run,

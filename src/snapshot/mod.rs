@@ -16,6 +16,7 @@ mod source;
 mod writer;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::error::Damage;
 use crate::format::block::CarriedRow;
@@ -24,12 +25,8 @@ pub(crate) use crate::format::section::InstanceRow;
 pub(crate) use crate::format::snapshot::RunRow;
 use crate::id::{DatabaseId, Epoch, Lsn, RunId, Timestamp};
 
-pub(crate) use instance::OwnedBlocks;
-pub(crate) use names::{
-    ListedSnapshot, SNAPSHOT_DIR, SnapshotListing, list, remove, remove_temps, snapshot_path,
-    sync_directory,
-};
-pub(crate) use prune::{Pruned, opens, prune};
+pub(crate) use names::{SNAPSHOT_DIR, list, remove_temps, snapshot_path};
+pub(crate) use prune::{opens, prune};
 pub(crate) use reader::{Section, SnapshotFile};
 pub(crate) use writer::{SnapshotWriter, write};
 
@@ -99,18 +96,12 @@ pub(crate) struct RawInstance {
     pub(crate) carried: Vec<CarriedEntry>,
 }
 
-impl RawInstance {
-    /// One that nothing was written to yet.
-    pub(crate) fn empty(run: RunId) -> RawInstance {
-        RawInstance { run, section_version: 0, blocks: Vec::new(), carried: Vec::new() }
-    }
-}
-
 /// A block of rows as it stands in a snapshot, head included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RawBlock {
     pub(crate) table: u32,
-    pub(crate) bytes: Vec<u8>,
+    /// Shared, since they are never changed and may be many.
+    pub(crate) bytes: Arc<[u8]>,
 }
 
 /// An entry that its primitive has yet to apply.

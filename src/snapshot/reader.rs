@@ -21,7 +21,7 @@ use crate::format::cursor::Cursor;
 use crate::format::section::{BlockRow, InstanceRow, SectionIndex, SectionRow};
 use crate::format::snapshot::{CORE_TYPE_ID, HEADER_LEN, SnapshotHeader, TRAILER_LEN, Trailer};
 use crate::format::version::Features;
-use crate::id::{Lsn, RunId};
+use crate::id::Lsn;
 
 /// The longest header that any version may have.
 const HEADER_BYTES_MAX: u64 = 4096;
@@ -63,25 +63,9 @@ impl Section {
         self.row.version
     }
 
-    /// Bytes of its data.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.row.len
-    }
-
     /// The instances, by run.
     pub(crate) fn instances(&self) -> &[InstanceRow] {
         &self.index.instances
-    }
-
-    /// The instance of `run`, if it has rows or carried entries.
-    pub(crate) fn instance(&self, run: RunId) -> Option<&InstanceRow> {
-        let found = self.instances().binary_search_by_key(&run, |row| row.run).ok()?;
-        self.instances().get(found)
-    }
-
-    /// Bytes of an instance's blocks.
-    pub(crate) fn instance_bytes(&self, row: &InstanceRow) -> u64 {
-        self.blocks_of(row).iter().map(|block| u64::from(block.len)).sum()
     }
 
     /// Of its data, from the start of the file.
@@ -169,19 +153,9 @@ impl SnapshotFile {
         &self.path
     }
 
-    /// Length of the file.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.len
-    }
-
     /// The primitives' sections, by type ID.
     pub(crate) fn sections(&self) -> &[Section] {
         &self.sections
-    }
-
-    /// The section of one primitive, if it has any instance.
-    pub(crate) fn section(&self, type_id: u8) -> Option<&Section> {
-        self.sections.iter().find(|section| section.type_id() == type_id)
     }
 
     /// Reads and checks one instance.
@@ -235,13 +209,7 @@ impl SnapshotFile {
         }
     }
 
-    fn source(&self) -> Source<'_> {
+    pub(super) fn source(&self) -> Source<'_> {
         Source { file: &*self.file, path: &self.path, full_path: &self.full_path, len: self.len }
-    }
-
-    /// Any part of the file.
-    #[cfg(test)]
-    pub(super) fn read(&self, offset: u64, len: u64) -> Result<rkyv::util::AlignedVec<64>> {
-        self.source().read(offset, len, "part")
     }
 }

@@ -161,14 +161,15 @@ fn no_memory_is_taken_for_bytes_that_the_file_does_not_have() {
     let longest = sample.disk.longest_read();
     let len = sample.bytes.len() as u64;
     for (offset, needed) in [(0, u64::MAX), (0, len + 1), (len, 1), (u64::MAX, 1), (1 << 40, 8)] {
-        let Error::Corrupt { what, .. } = file.read(offset, needed).err().unwrap() else {
+        let Error::Corrupt { what, .. } = file.source().read(offset, needed, "part").err().unwrap()
+        else {
             panic!()
         };
         let left = len.saturating_sub(offset);
         assert_eq!(what, Damage::Truncated { of: "part", needed, left });
     }
     assert_eq!(sample.disk.longest_read(), longest);
-    assert_eq!(*file.read(0, len).unwrap(), *sample.bytes);
+    assert_eq!(*file.source().read(0, len, "part").unwrap(), *sample.bytes);
 }
 
 #[test]
@@ -193,17 +194,17 @@ fn a_snapshot_under_another_name_is_refused() {
 }
 
 /// Where the parts of a snapshot are that have a checksum.
-struct Parts {
+pub(super) struct Parts {
     /// Data, blocks and index of each section, and the place of its row in the footer table.
-    sections: Vec<SectionPart>,
+    pub(super) sections: Vec<SectionPart>,
     footer: usize,
     trailer: usize,
 }
 
-struct SectionPart {
+pub(super) struct SectionPart {
     row: usize,
     start: usize,
-    end: usize,
+    pub(super) end: usize,
     index: usize,
     /// Start and end of each block, and where its row in the index is.
     blocks: Vec<(usize, usize, usize)>,
@@ -214,7 +215,7 @@ fn u64_at(bytes: &[u8], at: usize) -> usize {
 }
 
 /// By the numbers in the format's tables, not by the code that reads them.
-fn parts_of(bytes: &[u8]) -> Parts {
+pub(super) fn parts_of(bytes: &[u8]) -> Parts {
     let trailer = bytes.len() - TRAILER_LEN;
     let footer = u64_at(bytes, trailer + 8);
     let mut sections = Vec::new();

@@ -6,6 +6,8 @@ mod order;
 
 use std::collections::BTreeMap;
 
+use super::instance::OwnedBlocks;
+use super::names::{SnapshotListing, remove};
 use super::*;
 use crate::disk::DiskRef;
 use crate::error::{Error, Result};
@@ -95,6 +97,18 @@ fn rows(seed: u64, count: usize, len: usize) -> Vec<Vec<u8>> {
     (0..count).map(|row| bytes(seed * 1_000 + row as u64, len + row % 9)).collect()
 }
 
+impl SnapshotFile {
+    fn section(&self, type_id: u8) -> Option<&Section> {
+        self.sections().iter().find(|section| section.type_id() == type_id)
+    }
+}
+
+impl Section {
+    fn instance(&self, run: RunId) -> Option<&InstanceRow> {
+        self.instances().iter().find(|row| row.run == run)
+    }
+}
+
 /// Two types, three instances, two tables, carried entries: everything once, and small.
 fn small() -> (SnapshotMeta, Model) {
     let mut model = Model::default();
@@ -127,7 +141,7 @@ fn raw(run: RunId, content: &Content) -> RawInstance {
             assert!(builder.takes(BlockKind::Rows, *table, row.len()), "the test's rows are few");
             builder.push(BlockKind::Rows, *table, row);
         }
-        blocks.push(RawBlock { table: *table, bytes: builder.finish().1.to_vec() });
+        blocks.push(RawBlock { table: *table, bytes: builder.finish().1.into() });
     }
     RawInstance { run, section_version: VERSION - 1, blocks, carried: content.carried.clone() }
 }
@@ -234,12 +248,14 @@ fn a_section_starts_aligned_with_its_header_right_before_it() {
     let bytes = disk.bytes(&written.file);
     let file = SnapshotFile::open(&disk.shared(), meta.lsn).unwrap();
     assert_eq!(file.sections().len(), 2);
-    for section in file.sections() {
+    let parts = damage::parts_of(&bytes);
+    for (index, section) in file.sections().iter().enumerate() {
         let data = section.offset() as usize;
         assert_eq!(data % 64, 0);
         let header = &bytes[data - crate::format::section::SnapshotSectionHeader::SIZE..data];
         assert_eq!(header[0], section.type_id());
-        assert_eq!(header[1..], section.bytes().to_le_bytes());
+        let len = parts.sections[index + 1].end - data;
+        assert_eq!(header[1..], (len as u64).to_le_bytes());
     }
 }
 
@@ -352,8 +368,8 @@ fn a_carried_instance_keeps_its_section_version() {
     assert_eq!(section.instances()[0].section_version, VERSION - 1);
     let linked = file.section(1).unwrap();
     assert_eq!(linked.instances()[0].section_version, VERSION);
-    let blocks = file.read_instance(section, &section.instances()[0]).unwrap();
-    assert_eq!((blocks.run(), blocks.section_version()), (RunId(2), VERSION - 1));
+    let raw = file.raw_instance(section, &section.instances()[0]).unwrap();
+    assert_eq!((raw.run, raw.section_version), (RunId(2), VERSION - 1));
 }
 
 #[test]
@@ -409,7 +425,9 @@ fn what_could_not_be_read_is_not_written() {
     // A carried block whose memory was damaged, and one that says another table.
     let content = Content { tables: vec![(1, rows(1, 1, 9))], carried: vec![] };
     let mut damaged = raw(RunId(2), &content);
-    damaged.blocks[0].bytes[30] ^= 1;
+    let mut bytes = damaged.blocks[0].bytes.to_vec();
+    bytes[30] ^= 1;
+    damaged.blocks[0].bytes = bytes.into();
     let mut elsewhere = raw(RunId(2), &content);
     elsewhere.blocks[0].table = 2;
     for (because, instance) in [("checksum", damaged), ("head of a carried block", elsewhere)] {
