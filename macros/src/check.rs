@@ -92,6 +92,15 @@ fn fields(item: &mut ItemStruct, errors: &mut Errors) -> Vec<Field> {
             let other = other.member.to_token_stream();
             errors.on(&was, format!("`{table}` is the table of the field `{other}` already"));
         }
+        if rebuild.is_none()
+            && let Some(span) = methods::borrow(&field.ty)
+        {
+            errors.at(
+                span,
+                "a field owns what it holds: write `String` for `&str`, `Bytes` for `&[u8]`",
+            );
+            continue;
+        }
         let cfgs = field.attrs.iter().filter(|each| each.path().is_ident("cfg")).cloned().collect();
         fields.push(Field { member, ty: peeled(&field.ty).clone(), table, rebuild, cfgs });
     }

@@ -8,9 +8,10 @@ mod operations;
 mod primitive;
 mod stored;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
-use syn::{Ident, ImplItem, Item, Path};
+use syn::spanned::Spanned;
+use syn::{Ident, ImplItem, Item, Path, Type};
 
 use crate::errors::Errors;
 use crate::{check, parse};
@@ -45,7 +46,7 @@ pub(crate) fn operations(arguments: TokenStream, item: TokenStream) -> TokenStre
 /// `#[wal(..)]` outside `#[operations]`.
 pub(crate) fn stray_wal(item: TokenStream) -> TokenStream {
     let error = syn::Error::new(
-        proc_macro2::Span::call_site(),
+        Span::call_site(),
         "`#[wal(..)]` belongs on a method of an `impl` block with `#[operations]`",
     )
     .into_compile_error();
@@ -97,6 +98,38 @@ fn without_ours(item: TokenStream) -> TokenStream {
         }
         _ => item,
     }
+}
+
+/// Tokens that all stand at one place, so that an error in them is said there and once.
+fn placed(tokens: TokenStream, span: Span) -> TokenStream {
+    tokens
+        .into_iter()
+        .map(|mut token| {
+            if let TokenTree::Group(group) = &token {
+                let mut group = Group::new(group.delimiter(), placed(group.stream(), span));
+                group.set_span(span);
+                return group.into();
+            }
+            token.set_span(span);
+            token
+        })
+        .collect()
+}
+
+/// The type, named so that one that cannot be stored is one error and not one for each use.
+fn itself(private: &TokenStream, ty: &Type) -> TokenStream {
+    let span = ty.span();
+    let stored = placed(quote!(as #private::Stored>::Itself), span);
+    let open = placed(quote!(<), span);
+    quote!(#open #ty #stored)
+}
+
+/// The shape of a type, with the same place for the same error.
+fn shape_of(private: &TokenStream, ty: &Type) -> TokenStream {
+    let span = ty.span();
+    let stored = placed(quote!(as #private::Stored>::SHAPE), span);
+    let open = placed(quote!(<), span);
+    quote!(#open #ty #stored)
 }
 
 /// The handle's name: `CountersHandle`.

@@ -150,10 +150,8 @@ pub struct OperationShape {
 
 /// An entry of a type or version that the primitive does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{primitive} has no operation {wal_type:#04x} version {version}")]
+#[error("this build has no operation {wal_type:#04x} version {version}")]
 pub struct UnknownOperation {
-    /// The primitive's name.
-    pub primitive: &'static str,
     /// The WAL type found.
     pub wal_type: u8,
     /// The version found.

@@ -32,21 +32,19 @@ impl<T, E> ResultOf for Result<T, E> {
     type Success = T;
 }
 
-/// Refuses an operation whose WAL type the primitive does not claim.
-pub const fn assert_claimed<P: Registered>(wal_type: u8) {
+/// Whether the primitive claims the WAL type of one of its operations. After an error in the claim
+/// itself nothing is claimed, and that error says enough.
+#[must_use]
+pub const fn claims<P: Registered>(wal_type: u8) -> bool {
     let claimed = P::CLAIMED_WAL_TYPES;
     let mut index = 0;
     while index < claimed.len() {
         if claimed[index] == wal_type {
-            return;
+            return true;
         }
         index += 1;
     }
-    // After an error in the claim itself nothing is claimed, and that error says enough.
-    assert!(
-        claimed.is_empty(),
-        "this WAL type is outside the range that #[primitive(wal = ..)] claims"
-    );
+    claimed.is_empty()
 }
 
 /// Refuses two fields whose names have the same hash.
@@ -66,9 +64,20 @@ pub const fn assert_distinct(tags: &[u32]) {
     }
 }
 
-/// The entry names no operation of `P`.
+/// The entry names no operation of the primitive.
 #[must_use]
-pub fn unknown_operation<P: PrimitiveStorageExt>(entry: &WalEntry<'_>) -> Reason {
+pub fn unknown_operation(entry: &WalEntry<'_>) -> Reason {
     let WalEntry { wal_type, version, .. } = *entry;
-    UnknownOperation { primitive: P::NAME, wal_type, version }.into()
+    UnknownOperation { wal_type, version }.into()
+}
+
+/// An operation's own error, as it is carried.
+pub fn reason<E: Into<Reason>>(error: E) -> Reason {
+    error.into()
+}
+
+/// An empty primitive.
+#[must_use]
+pub fn fresh<P: PrimitiveStorageExt>() -> P {
+    P::default()
 }

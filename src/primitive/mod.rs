@@ -49,7 +49,7 @@ pub mod private {
     pub use super::claims::{OwnedBy, has_one_owner, type_id, wal_type};
     pub use super::descriptor::{Descriptor, Origin};
     pub use super::guards::{
-        NotResult, Probe, ResultOf, assert_claimed, assert_distinct, unknown_operation,
+        NotResult, Probe, ResultOf, assert_distinct, claims, fresh, reason, unknown_operation,
     };
     pub use super::section::Rows;
     pub use super::shape::{Shape, table_tag};

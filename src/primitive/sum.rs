@@ -85,6 +85,7 @@ macro_rules! sum {
             type Archived = ArchivedSum<$($element::Archived),*>;
             type Resolver = Sum<$($element::Resolver),*>;
             type Loaded<'a> = Sum<$($element::Loaded<'a>),*>;
+            type Itself = Self;
             const SHAPE: Shape =
                 Shape::of("one of")$(.text(" ").shape(&$element::SHAPE))*;
 

@@ -189,6 +189,25 @@ fn effect(output: &Output, signature: &Signature, errors: &mut Errors) -> Option
     None
 }
 
+/// Where the type borrows, if it does.
+pub(super) fn borrow(ty: &Type) -> Option<proc_macro2::Span> {
+    struct Borrow(Option<proc_macro2::Span>);
+
+    impl Visit<'_> for Borrow {
+        fn visit_type_reference(&mut self, reference: &TypeReference) {
+            self.0.get_or_insert(reference.span());
+        }
+
+        fn visit_lifetime(&mut self, lifetime: &syn::Lifetime) {
+            self.0.get_or_insert(lifetime.span());
+        }
+    }
+
+    let mut borrow = Borrow(None);
+    borrow.visit_type(ty);
+    borrow.0
+}
+
 /// Finds what a result cannot carry out of a transaction.
 struct Leaving(Option<proc_macro2::Span>);
 

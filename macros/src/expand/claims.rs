@@ -4,9 +4,10 @@
 //! All in one `const _` in the primitive's own module: the linker takes object files whole, so the
 //! symbols must share one with the slice's element.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 
+use super::placed;
 use crate::model::{Byte, Claim};
 
 /// The primitive's name in the data.
@@ -95,28 +96,11 @@ fn owned(private: &TokenStream, of: &str, slot: &Ident, primitive: &TokenStream)
 /// is one.
 fn check(private: &TokenStream, of: &str, slot: &Ident, byte: Byte) -> TokenStream {
     let of = format_ident!("{of}");
-    let private = respan(private.clone(), byte.first);
+    let private = placed(private.clone(), byte.first);
     let inner = quote_spanned!(byte.first=> #private::has_one_owner::<#private::#of::#slot, _);
-    let inner = respan(inner, byte.first);
+    let inner = placed(inner, byte.first);
     let end = quote_spanned!(byte.last=> >());
     quote_spanned!(byte.first=> const _: () = #inner #end;)
-}
-
-fn respan(tokens: TokenStream, span: Span) -> TokenStream {
-    tokens
-        .into_iter()
-        .map(|mut token| {
-            if let proc_macro2::TokenTree::Group(group) = &token {
-                let mut group =
-                    proc_macro2::Group::new(group.delimiter(), respan(group.stream(), span));
-                group.set_span(span);
-                token = group.into();
-            } else {
-                token.set_span(span);
-            }
-            token
-        })
-        .collect()
 }
 
 /// A global symbol without an underscore or a mangled part: its name is what the linker prints.

@@ -4,9 +4,9 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Ident, Type};
+use syn::{GenericArgument, Ident, PathArguments, Type};
 
-use super::handle_name;
+use super::{handle_name, itself, placed, shape_of};
 use crate::model::{Argument, Effect, Kind, Operation, Operations, Output};
 
 pub(super) fn expand(operations: &Operations) -> TokenStream {
@@ -39,7 +39,7 @@ pub(super) fn expand(operations: &Operations) -> TokenStream {
                 let _ = context;
                 match (entry.wal_type, entry.version) {
                     #(#arms)*
-                    _ => ::core::result::Result::Err(#private::unknown_operation::<Self>(entry)),
+                    _ => ::core::result::Result::Err(#private::unknown_operation(entry)),
                 }
             }
         }
@@ -118,7 +118,14 @@ fn body(krate: &TokenStream, primitive: &Ident, operation: &Operation) -> TokenS
     let state = Ident::new("state", Span::mixed_site());
     let context = Ident::new("context", Span::mixed_site());
     let payload = Ident::new("payload", Span::mixed_site());
-    let call = call(primitive, operation, &quote!(#state), &quote!(#context), quote!(#(#names),*));
+    let call = call(
+        &private,
+        primitive,
+        operation,
+        &quote!(#state),
+        &quote!(#context),
+        quote!(#(#names),*),
+    );
     quote! {
         #(#converted)*
         self.0.operate_with(
@@ -149,6 +156,7 @@ fn effect_body(
     let found = Ident::new("found", Span::mixed_site());
     let ty = &effect.effect;
     let call = call(
+        &private,
         primitive,
         operation,
         &quote!(::core::ops::Deref::deref(&self.0)),
@@ -175,6 +183,7 @@ fn effect_body(
 
 /// Calls the user's method; gives a `Result<_, Reason>` whatever it returns.
 fn call(
+    private: &TokenStream,
     primitive: &Ident,
     operation: &Operation,
     state: &TokenStream,
@@ -185,20 +194,46 @@ fn call(
     let context = operation.context.then(|| quote!(#context,));
     let called = quote!(#primitive::#name(#state, #context #arguments));
     match &operation.output {
-        Output::Result(written, _) => quote_spanned! {written.span()=>
-            #called.map_err(::core::convert::Into::into)
-        },
+        Output::Result(written, _) => {
+            let span = error_type(written).span();
+            let reason = placed(quote!(#private::reason(error)), span);
+            quote! {
+                match #called {
+                    ::core::result::Result::Ok(value) => ::core::result::Result::Ok(value),
+                    ::core::result::Result::Err(error) => ::core::result::Result::Err(#reason),
+                }
+            }
+        }
         Output::Plain(_) => quote!(::core::result::Result::Ok(#called)),
     }
+}
+
+/// `E` of `Result<T, E>`, or the whole type where that is not written.
+fn error_type(written: &Type) -> &Type {
+    if let Type::Path(path) = written
+        && let Some(last) = path.path.segments.last()
+        && let PathArguments::AngleBracketed(arguments) = &last.arguments
+        && let Some(GenericArgument::Type(error)) = arguments.args.last()
+        && arguments.args.len() > 1
+    {
+        return error;
+    }
+    written
 }
 
 /// How an argument, at hand as a reference to it, is encoded.
 fn wire(private: &TokenStream, argument: &Argument) -> TokenStream {
     let Argument { name, kind, .. } = argument;
     match kind {
-        Kind::Value(ty) | Kind::Into(ty) => quote_spanned!(ty.span()=> #private::Wire(#name)),
-        Kind::Lent(ty) => quote_spanned!(ty.span()=> #private::Wire(*#name)),
-        Kind::AsRef(ty) => quote_spanned! {ty.span()=>
+        Kind::Value(ty) | Kind::Into(ty) => {
+            let ty = itself(private, ty);
+            quote!(#private::Wire::<#ty>(#name))
+        }
+        Kind::Lent(ty) => {
+            let ty = itself(private, ty);
+            quote!(#private::Wire::<#ty>(*#name))
+        }
+        Kind::AsRef(ty) => quote! {
             #private::Wire(&{ let lent: #ty = ::core::convert::AsRef::as_ref(#name); lent })
         },
     }
@@ -221,12 +256,14 @@ fn logged(operation: &Operation) -> Vec<&Type> {
 fn arm(krate: &TokenStream, primitive: &Ident, operation: &Operation) -> TokenStream {
     let Operation { wal, version, cfgs, arguments, .. } = operation;
     let byte = wal.byte.value;
-    let types = logged(operation);
+    let private = quote!(#krate::__private);
+    let types: Vec<TokenStream> =
+        logged(operation).into_iter().map(|ty| itself(&private, ty)).collect();
     let done = match &operation.effect {
         Some(effect) => {
             let ty = &effect.effect;
             quote! {
-                let effect = entry.load::<#ty>()?;
+                let effect = entry.load::<#(#types)*>()?;
                 <#primitive as #krate::Apply<#ty>>::apply(self, &effect);
             }
         }
@@ -240,7 +277,8 @@ fn arm(krate: &TokenStream, primitive: &Ident, operation: &Operation) -> TokenSt
                 _ => quote!(#name),
             });
             let context = quote!(context);
-            let called = call(primitive, operation, &quote!(self), &context, quote!(#(#passed),*));
+            let called =
+                call(&private, primitive, operation, &quote!(self), &context, quote!(#(#passed),*));
             quote! {
                 let (#(#names,)*) = entry.load::<(#(#types,)*)>()?;
                 let outcome: ::core::result::Result<_, #krate::Reason> = #called;
@@ -271,7 +309,7 @@ fn shape(krate: &TokenStream, operation: &Operation) -> TokenStream {
     };
     let parts = labels.iter().zip(logged(operation)).map(|(label, ty)| {
         let label = format!("{label}: ");
-        let shape = quote_spanned!(ty.span()=> <#ty as #private::Stored>::SHAPE);
+        let shape = shape_of(&private, ty);
         quote!(.text(#label).shape(&#shape).text(", "))
     });
     quote! {
@@ -294,8 +332,13 @@ fn claimed(krate: &TokenStream, primitive: &Ident, operation: &Operation) -> Tok
     let byte = operation.wal.byte;
     let value = byte.value;
     let cfgs = &operation.cfgs;
-    let check =
-        quote_spanned!(byte.first=> #krate::__private::assert_claimed::<#primitive>(#value));
+    let check = quote! {
+        ::core::assert!(
+            #krate::__private::claims::<#primitive>(#value),
+            "this WAL type is outside the range that #[primitive(wal = ..)] claims"
+        )
+    };
+    let check = placed(check, byte.first);
     quote!(#(#cfgs)* const _: () = #check;)
 }
 

@@ -1,10 +1,9 @@
 //! What `#[primitive]` writes: the struct, its handle, its section, its claim.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote, quote_spanned};
-use syn::spanned::Spanned;
+use quote::{ToTokens, quote};
 
-use super::{claims, handle_name};
+use super::{claims, handle_name, itself, placed, shape_of};
 use crate::model::{Field, Primitive};
 
 pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
@@ -28,27 +27,27 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
     let shapes = stored.iter().map(|field| {
         let Field { ty, table, cfgs, .. } = field;
         let label = format!("{table}: ");
-        let ty = quote_spanned!(ty.span()=> <#ty as #private::Stored>::SHAPE);
+        let nested = shape_of(&private, ty);
         quote! {
             #(#cfgs)*
-            let shape = shape.text(#label).shape(&#ty).text(", ");
+            let shape = shape.text(#label).shape(&#nested).text(", ");
         }
     });
     let saves = stored.iter().map(|field| {
         let Field { member, table, ty, cfgs, .. } = field;
-        let save = quote_spanned!(ty.span()=> writer.field::<#ty>);
+        let ty = itself(&private, ty);
         quote! {
             #(#cfgs)*
-            #save(const { #private::table_tag(#table) }, &self.#member)?;
+            writer.field::<#ty>(const { #private::table_tag(#table) }, &self.#member)?;
         }
     });
     let loads = stored.iter().map(|field| {
         let Field { member, table, ty, cfgs, .. } = field;
-        let load = quote_spanned!(ty.span()=> reader.field::<#ty>);
+        let ty = itself(&private, ty);
         quote! {
             #(#cfgs)*
             if let ::core::option::Option::Some(value) =
-                #load(const { #private::table_tag(#table) })?
+                reader.field::<#ty>(const { #private::table_tag(#table) })?
             {
                 loaded.#member = value;
             }
@@ -70,6 +69,12 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
         })
     });
 
+    let distinct = sound.then(|| quote!(const _: () = #private::assert_distinct(&[#(#tags),*]);));
+    let operations = {
+        let of = placed(quote!(as #krate::Operations>), name.span());
+        let open = placed(quote!(<), name.span());
+        quote!(#open #name #of)
+    };
     let mutable = (!stored.is_empty()).then(|| quote!(mut));
 
     quote! {
@@ -79,7 +84,7 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
 
         #registration
 
-        const _: () = #private::assert_distinct(&[#(#tags),*]);
+        #distinct
 
         #[automatically_derived]
         impl #krate::PrimitiveStorageExt for #name {
@@ -92,7 +97,7 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
                 shape
             };
             const OPERATIONS: &'static [#krate::OperationShape] =
-                <#name as #krate::Operations>::OPERATIONS;
+                #operations::OPERATIONS;
 
             type Handle<'tx> = #handle_name<'tx>;
             type Operation<'op> = #krate::WalEntry<'op>;
@@ -102,7 +107,7 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
                 entry: &#krate::WalEntry<'_>,
                 context: &#krate::OpContext,
             ) -> ::core::result::Result<(), #krate::Reason> {
-                <Self as #krate::Operations>::apply(self, entry, context)
+                #operations::apply(self, entry, context)
             }
 
             fn snapshot_serialize(
@@ -116,7 +121,7 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
             fn snapshot_deserialize(
                 reader: &mut #krate::SectionReader<'_>,
             ) -> ::core::result::Result<Self, #krate::Reason> {
-                let #mutable loaded = <Self as ::core::default::Default>::default();
+                let #mutable loaded: Self = #private::fresh();
                 #(#loads)*
                 reader.finish()?;
                 ::core::result::Result::Ok(loaded)

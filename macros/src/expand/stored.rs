@@ -2,10 +2,10 @@
 //! of its variants' tuples. No archived type of its own, so no `unsafe` and nothing to document.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
-use syn::spanned::Spanned;
+use quote::{format_ident, quote};
 use syn::{Attribute, Data, DeriveInput, Fields, GenericParam, Meta, Type};
 
+use super::{itself, shape_of};
 use crate::errors::Errors;
 use crate::parse;
 
@@ -26,19 +26,33 @@ pub(super) fn expand(item: TokenStream, errors: &mut Errors) -> TokenStream {
             return TokenStream::new();
         }
     }
+    let names = Names { private: private.clone(), generic: !item.generics.params.is_empty() };
     let forms = match &item.data {
-        Data::Struct(data) => structure(&private, &item.ident, &data.fields),
+        Data::Struct(data) => structure(&names, &item.ident, &data.fields),
         Data::Enum(data) if data.variants.is_empty() => {
             errors.on(&item.ident, "an enum without variants has no value that could be stored");
             return TokenStream::new();
         }
-        Data::Enum(data) => enumeration(&private, &item.ident, data),
+        Data::Enum(data) => enumeration(&names, &item.ident, data),
         Data::Union(_) => {
             errors.on(&item.ident, "a union does not say what it holds: write an enum");
             return TokenStream::new();
         }
     };
     implementation(&private, &item, &forms)
+}
+
+/// How the expansion names things.
+struct Names {
+    private: TokenStream,
+    /// The item has type parameters, of which nobody knows that they are themselves.
+    generic: bool,
+}
+
+impl Names {
+    fn ty(&self, ty: &Type) -> TokenStream {
+        if self.generic { quote!(#ty) } else { itself(&self.private, ty) }
+    }
 }
 
 /// A type in its three forms.
@@ -71,6 +85,7 @@ fn implementation(private: &TokenStream, item: &DeriveInput, forms: &Forms) -> T
                 type Archived = <#owned as #private::Stored>::Archived;
                 type Resolver = <#owned as #private::Stored>::Resolver;
                 type Loaded<'a> = Self;
+                type Itself = Self;
                 const SHAPE: #private::Shape = #shape.named(#label);
 
                 fn encode(
@@ -103,15 +118,16 @@ fn implementation(private: &TokenStream, item: &DeriveInput, forms: &Forms) -> T
     }
 }
 
-fn structure(private: &TokenStream, name: &Ident, fields: &Fields) -> Forms {
+fn structure(names: &Names, name: &Ident, fields: &Fields) -> Forms {
+    let private = &names.private;
     let types: Vec<Type> = fields.iter().map(|field| field.ty.clone()).collect();
     let locals = locals(types.len());
     let members = fields.members();
     let lent: Vec<TokenStream> = fields.members().map(|member| quote!(&value.#member)).collect();
     let pattern = nested(&locals.iter().map(|local| quote!(#local)).collect::<Vec<_>>());
     Forms {
-        owned: owned(&types),
-        lent: lent_types(private, &types),
+        owned: owned(names, &types),
+        lent: lent_types(names, &types),
         lend: nested(&lent.iter().map(|field| quote!(#private::Wire(#field))).collect::<Vec<_>>()),
         build: quote! {
             let #pattern = loaded;
@@ -121,7 +137,8 @@ fn structure(private: &TokenStream, name: &Ident, fields: &Fields) -> Forms {
     }
 }
 
-fn enumeration(private: &TokenStream, name: &Ident, data: &syn::DataEnum) -> Forms {
+fn enumeration(names: &Names, name: &Ident, data: &syn::DataEnum) -> Forms {
+    let private = &names.private;
     let mut owned_variants = Vec::new();
     let mut lent_variants = Vec::new();
     let mut lends = Vec::new();
@@ -142,8 +159,8 @@ fn enumeration(private: &TokenStream, name: &Ident, data: &syn::DataEnum) -> For
         builds.push(quote! {
             #pattern => ::core::result::Result::Ok(#name::#ident { #(#members: #locals),* })
         });
-        owned_variants.push(owned(&types));
-        lent_variants.push(lent_types(private, &types));
+        owned_variants.push(owned(names, &types));
+        lent_variants.push(lent_types(names, &types));
         let label = format!(" {}", syn::ext::IdentExt::unraw(ident));
         shape = fields_shape(private, quote!(#shape.text(#label)), &variant.fields);
     }
@@ -176,20 +193,23 @@ fn fields_shape(private: &TokenStream, shape: TokenStream, fields: &Fields) -> T
         };
         let label = format!("{label}: ");
         let ty = &field.ty;
-        let nested = quote_spanned!(ty.span()=> <#ty as #private::Stored>::SHAPE);
+        let nested = shape_of(private, ty);
         quote!(.text(#label).shape(&#nested).text(", "))
     });
     quote!(#shape.text("{")#(#parts)*.text("}"))
 }
 
-fn owned(types: &[Type]) -> TokenStream {
-    nested(&types.iter().map(|ty| quote!(#ty)).collect::<Vec<_>>())
+fn owned(names: &Names, types: &[Type]) -> TokenStream {
+    nested(&types.iter().map(|ty| names.ty(ty)).collect::<Vec<_>>())
 }
 
-fn lent_types(private: &TokenStream, types: &[Type]) -> TokenStream {
-    let wires: Vec<TokenStream> =
-        types.iter().map(|ty| quote_spanned!(ty.span()=> #private::Wire<'_, #ty>)).collect();
-    nested(&wires)
+fn lent_types(names: &Names, types: &[Type]) -> TokenStream {
+    let private = &names.private;
+    let wires = types.iter().map(|ty| {
+        let ty = names.ty(ty);
+        quote!(#private::Wire<'_, #ty>)
+    });
+    nested(&wires.collect::<Vec<_>>())
 }
 
 /// A tuple of the elements; of tuples of them, where they are more than a tuple takes.

@@ -271,7 +271,7 @@ fn an_older_version_replays_and_has_no_method_on_the_handle() {
     assert_eq!(bench.replayed(), bench.value());
     let unknown = crate::format::WalEntry { version: 3, ..entry };
     let error = bench.tally().0.log(&unknown).unwrap_err();
-    assert_eq!(error.to_string(), "rejected: Tally has no operation 0xf0 version 3");
+    assert_eq!(error.to_string(), "rejected: this build has no operation 0xf0 version 3");
 }
 
 #[test]
@@ -418,7 +418,7 @@ fn a_replayed_operation_that_fails_is_named() {
         (
             0xf7,
             "replay of record 9 diverged: Tally operation 0xf7 version 1: \
-                Tally has no operation 0xf7 version 1",
+                this build has no operation 0xf7 version 1",
         ),
     ] {
         let mut payload = AlignedBody::new();

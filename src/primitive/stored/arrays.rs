@@ -10,6 +10,7 @@ impl<T: Stored, const N: usize> Stored for [T; N] {
     type Archived = [T::Archived; N];
     type Resolver = [T::Resolver; N];
     type Loaded<'a> = [T::Loaded<'a>; N];
+    type Itself = Self;
     const SHAPE: Shape = Shape::of("[").shape(&T::SHAPE).text("; ").number(N).text("]");
 
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<Self::Resolver, Failure> {

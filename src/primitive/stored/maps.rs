@@ -23,6 +23,7 @@ macro_rules! map {
             type Archived = ArchivedVec<ArchivedTuple2<K::Archived, V::Archived>>;
             type Resolver = VecResolver;
             type Loaded<'a> = $map<K, V>;
+            type Itself = Self;
             const SHAPE: Shape =
                 Shape::of("{").shape(&K::SHAPE).text(": ").shape(&V::SHAPE).text("}");
             const ROWS: bool = true;
@@ -73,6 +74,7 @@ macro_rules! sequence {
             type Archived = ArchivedVec<T::Archived>;
             type Resolver = VecResolver;
             type Loaded<'a> = $set<T>;
+            type Itself = Self;
             const SHAPE: Shape = Shape::of($open).shape(&T::SHAPE).text($close);
             const ROWS: bool = true;
 

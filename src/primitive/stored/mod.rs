@@ -53,6 +53,10 @@ pub trait Stored {
     type Resolver;
     /// What comes back from the bytes.
     type Loaded<'a>;
+    /// The type itself. Where it is named in this way, a type that cannot be stored is one error
+    /// and not one for each use.
+    #[doc(hidden)]
+    type Itself;
 
     /// Everything that decides about the bytes, as text.
     const SHAPE: Shape;
@@ -174,6 +178,7 @@ impl<T: Stored> Stored for Wire<'_, T> {
     type Archived = T::Archived;
     type Resolver = T::Resolver;
     type Loaded<'a> = T::Loaded<'a>;
+    type Itself = Self;
     const SHAPE: Shape = T::SHAPE;
 
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<Self::Resolver, Failure> {

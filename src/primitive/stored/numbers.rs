@@ -15,6 +15,7 @@ macro_rules! number {
             type Archived = <$type as Archive>::Archived;
             type Resolver = ();
             type Loaded<'a> = $type;
+            type Itself = Self;
             const SHAPE: Shape = Shape::of(stringify!($type));
 
             fn encode(&self, _: &mut Encoder<'_>) -> Result<(), Failure> {
@@ -62,6 +63,7 @@ macro_rules! named_number {
             type Archived = <$number as Stored>::Archived;
             type Resolver = ();
             type Loaded<'a> = $type;
+            type Itself = Self;
             const SHAPE: Shape = Shape::of(stringify!($type));
 
             fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), Failure> {

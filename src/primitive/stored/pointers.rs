@@ -13,6 +13,7 @@ impl<T: Stored> Stored for Option<T> {
     type Archived = rkyv::option::ArchivedOption<T::Archived>;
     type Resolver = Option<T::Resolver>;
     type Loaded<'a> = Option<T::Loaded<'a>>;
+    type Itself = Self;
     const SHAPE: Shape = Shape::of("Option<").shape(&T::SHAPE).text(">");
 
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<Self::Resolver, Failure> {
@@ -35,6 +36,7 @@ macro_rules! pointer {
             type Archived = T::Archived;
             type Resolver = T::Resolver;
             type Loaded<'a> = $pointer<T::Loaded<'a>>;
+            type Itself = Self;
             const SHAPE: Shape = T::SHAPE;
 
             fn encode(&self, encoder: &mut Encoder<'_>) -> Result<Self::Resolver, Failure> {
@@ -58,6 +60,7 @@ impl<T: Stored> Stored for Vec<T> {
     type Archived = ArchivedVec<T::Archived>;
     type Resolver = VecResolver;
     type Loaded<'a> = Vec<T::Loaded<'a>>;
+    type Itself = Self;
     const SHAPE: Shape = Shape::of("[").shape(&T::SHAPE).text("]");
 
     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<VecResolver, Failure> {

@@ -18,6 +18,7 @@ macro_rules! text {
             type Archived = ArchivedString;
             type Resolver = StringResolver;
             type Loaded<'a> = $loaded;
+            type Itself = Self;
             const SHAPE: Shape = Shape::of("str");
 
             fn encode(&self, encoder: &mut Encoder<'_>) -> Result<StringResolver, Failure> {
@@ -50,6 +51,7 @@ macro_rules! bytes {
             type Archived = ArchivedVec<u8>;
             type Resolver = VecResolver;
             type Loaded<'a> = $loaded;
+            type Itself = Self;
             const SHAPE: Shape = Shape::of("[u8]");
 
             fn encode(&self, encoder: &mut Encoder<'_>) -> Result<VecResolver, Failure> {
@@ -81,6 +83,7 @@ macro_rules! slices {
             type Archived = ArchivedVec<$archived>;
             type Resolver = VecResolver;
             type Loaded<'a> = &'a [$type];
+            type Itself = Self;
             const SHAPE: Shape = <Vec<$type> as Stored>::SHAPE;
 
             fn encode(&self, encoder: &mut Encoder<'_>) -> Result<VecResolver, Failure> {

@@ -11,6 +11,7 @@ impl Stored for () {
     type Archived = ();
     type Resolver = ();
     type Loaded<'a> = ();
+    type Itself = Self;
     const SHAPE: Shape = Shape::of("()");
 
     fn encode(&self, _: &mut Encoder<'_>) -> Result<(), Failure> {
@@ -30,6 +31,7 @@ macro_rules! tuple {
             type Archived = $archived<$($element::Archived),*>;
             type Resolver = ($($element::Resolver,)*);
             type Loaded<'a> = ($($element::Loaded<'a>,)*);
+            type Itself = Self;
             const SHAPE: Shape =
                 Shape::of("(")$(.shape(&$element::SHAPE).text(", "))*.text(")");
 

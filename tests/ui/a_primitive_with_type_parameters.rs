@@ -1,0 +1,9 @@
+use freehold::prelude::*;
+
+#[primitive(id = 0xa0, wal = 0xa0..=0xa3)]
+#[derive(Clone, Default)]
+struct Notes<T> {
+    notes: OrdMap<String, T>,
+}
+
+fn main() {}

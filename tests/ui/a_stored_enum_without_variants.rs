@@ -1,0 +1,6 @@
+use freehold::prelude::*;
+
+#[derive(Stored)]
+enum Nothing {}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use freehold::prelude::*;
+
+#[derive(Stored)]
+struct Point<'a> {
+    name: &'a str,
+}
+
+fn main() {}

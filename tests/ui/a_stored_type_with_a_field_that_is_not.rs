@@ -1,0 +1,11 @@
+use freehold::prelude::*;
+
+#[derive(Stored)]
+struct Line {
+    from: Point,
+    to: u64,
+}
+
+struct Point;
+
+fn main() {}

@@ -1,0 +1,18 @@
+use freehold::prelude::*;
+
+#[primitive(id = 0xa0, wal = 0xa0..=0xa3)]
+#[derive(Clone, Default)]
+struct Notes {
+    notes: OrdMap<String, u64>,
+}
+
+#[operations]
+impl Notes {
+    #[wal(0xa0, effect)]
+    fn put(&mut self, name: &str) -> u64 {
+        self.notes.insert(name.to_owned(), 1);
+        1
+    }
+}
+
+fn main() {}

@@ -1,0 +1,25 @@
+use freehold::prelude::*;
+
+#[primitive(id = 0xa0, wal = 0xa0..=0xa3)]
+#[derive(Clone, Default)]
+struct Notes {
+    notes: OrdMap<String, u64>,
+}
+
+#[operations]
+impl Notes {
+    #[wal(0xa0)]
+    fn put(&mut self, name: &str) {
+        self.notes.insert(name.to_owned(), 1);
+    }
+
+    #[wal(0xa0, version = 1)]
+    fn put_one(&mut self, name: String) {
+        self.notes.insert(name, 1);
+    }
+}
+
+fn main() -> freehold::Result<()> {
+    let db = Options::new().durability(Durability::InMemory).open("")?;
+    db.transaction(|tx| tx.on::<Notes>().put_one("a".to_owned()))
+}

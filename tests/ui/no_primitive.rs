@@ -1,0 +1,16 @@
+use freehold::prelude::*;
+
+#[derive(Clone, Default)]
+struct Notes {
+    notes: OrdMap<String, u64>,
+}
+
+#[operations]
+impl Notes {
+    #[wal(0xa0)]
+    fn put(&mut self, name: &str) {
+        self.notes.insert(name.to_owned(), 1);
+    }
+}
+
+fn main() {}
