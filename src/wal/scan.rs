@@ -266,6 +266,7 @@ pub(crate) struct BadRecord {
 }
 
 /// Where reading the records of a segment stopped.
+#[expect(clippy::enum_variant_names, reason = "each says where; without `At` none does")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// At a footer that agrees with the records. In a segment whose file does not end there, only
