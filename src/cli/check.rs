@@ -11,7 +11,7 @@ use crate::cli::args::CheckArguments;
 use crate::cli::failure::Failure;
 use crate::cli::input::{RecordedRun, Recording, STEPS_FILE, reread};
 use crate::cli::layout;
-use crate::cli::listing::open_existing;
+use crate::cli::opening::open_existing;
 use crate::cli::record::StepKind;
 use crate::cli::text::count;
 use crate::database::View;

@@ -23,6 +23,7 @@ use crate::cli::import;
 use crate::cli::input::{RUNS_FILE, Recording, STEPS_FILE};
 use crate::cli::layout;
 use crate::cli::listing::runs_table;
+use crate::cli::opening;
 use crate::cli::sample;
 use crate::cli::story;
 use crate::cli::text::{count, one_line, write_indented};
@@ -105,7 +106,7 @@ fn tell(
     writeln!(out, "2. Look without touching, then open.")?;
     let verified = crate::database::verify(&db)?;
     writeln!(out, "   verify: sound up to LSN {}", verified.last_lsn)?;
-    let opened = import::options(&settings).open(&db)?;
+    let opened = opening::options(&settings).open(&db)?;
     write_indented(out, "   ", &opened.recovery_report().to_string())?;
     writeln!(out)?;
 

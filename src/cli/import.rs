@@ -19,16 +19,17 @@ use crate::cli::check::agreed_step_count;
 use crate::cli::failure::Failure;
 use crate::cli::input::{RecordedRun, Recording, reread};
 use crate::cli::layout;
+use crate::cli::opening;
 use crate::cli::text::count;
-use crate::database::{Database, Options};
+use crate::database::{Database, Transaction};
 use crate::error::{Error, Result};
-use crate::id::{RunId, Timestamp};
+use crate::id::RunId;
 use crate::primitives::{RunIndex, RunOutcome};
 
 /// How many runs one transaction creates: a record stays small, and so does the number of syncs.
 const RUNS_CREATED_AT_ONCE: usize = 512;
-
-const NANOSECONDS_PER_SECOND: u64 = 1_000_000_000;
+/// From how many bytes of records on it creates no more.
+const RECORDS_CREATED_AT_ONCE_BYTES: usize = 4 << 20;
 
 /// What an import did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,8 +43,8 @@ pub(crate) struct Imported {
 /// `freehold import-runs DB PATH`.
 pub(crate) fn run(arguments: &ImportArguments, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
     let recording = Recording::read(&arguments.path)?;
-    let options = options(&arguments.how).durability(arguments.durability.into());
-    let db = options.open(&arguments.db)?;
+    let options = opening::options(&arguments.how).durability(arguments.durability.into());
+    let db = opening::open(&arguments.db, options)?;
     let acknowledge = arguments.how.acknowledge;
     let bar = if acknowledge { ProgressBar::hidden() } else { progress(recording.step_count()) };
     let imported = import(&db, &recording, &arguments.how, &bar, out);
@@ -54,22 +55,6 @@ pub(crate) fn run(arguments: &ImportArguments, out: &mut (dyn Write + Send)) -> 
         summary(&recording, imported, out)?;
     }
     Ok(())
-}
-
-/// Options as the settings say. No checkpoint at the end: an import leaves its log to be read.
-pub(crate) fn options(settings: &ImportSettings) -> Options {
-    let mut options = Options::new().checkpoint_on_close(false);
-    if let Some(seconds) = settings.clock {
-        let timestamp = Timestamp(u64::from(seconds) * NANOSECONDS_PER_SECOND);
-        options = options.clock(move || timestamp);
-    }
-    if let Some(bytes) = settings.segment_bytes {
-        options = options.segment_bytes(bytes);
-    }
-    if let Some(bytes) = settings.checkpoint_bytes {
-        options = options.checkpoint_bytes(Some(bytes));
-    }
-    options
 }
 
 fn progress(steps: u64) -> ProgressBar {
@@ -160,33 +145,41 @@ pub(crate) fn import(
 
 /// Creates every run of which the database knows nothing.
 fn create_runs(db: &Database, recording: &Recording, from: &[Option<u64>]) -> Result<u64> {
-    let missing: Vec<&RecordedRun> = recording
-        .runs()
-        .iter()
-        .zip(from)
-        .filter(|(_, from)| from.is_none())
-        .map(|(run, _)| run)
-        .collect();
-    for runs in missing.chunks(RUNS_CREATED_AT_ONCE) {
-        db.transaction(|tx| {
-            for run in runs {
-                let name = run.record.run_id.as_str();
-                let id = tx.create_run(name)?;
-                layout::begin(&mut tx.run(id)?)?;
-                let mut index = tx.on::<RunIndex>();
-                index.create(id, name)?;
-                index.update(id, layout::RECORD_KEY, Some(recording.run_line(run)))?;
-                if run.step_count() == 0 {
-                    let ended_as = layout::ended_as(&run.record);
-                    index.begin(id)?;
-                    index.update(id, layout::STATUS_KEY, Some(ended_as))?;
-                    index.end(id, layout::outcome(ended_as))?;
-                }
-            }
-            Ok(())
-        })?;
+    let mut missing = recording.runs().iter().zip(from).filter(|(_, from)| from.is_none());
+    let mut created = 0;
+    loop {
+        let mut chunk = Vec::new();
+        let mut bytes = 0;
+        while chunk.len() < RUNS_CREATED_AT_ONCE
+            && bytes < RECORDS_CREATED_AT_ONCE_BYTES
+            && let Some((run, _)) = missing.next()
+        {
+            bytes += recording.run_line(run).len();
+            chunk.push(run);
+        }
+        if chunk.is_empty() {
+            return Ok(created);
+        }
+        db.transaction(|tx| chunk.iter().try_for_each(|run| create_run(tx, recording, run)))?;
+        created += chunk.len() as u64;
     }
-    Ok(missing.len() as u64)
+}
+
+/// One run in the run table, the index, and with its state.
+fn create_run(tx: &mut Transaction<'_>, recording: &Recording, run: &RecordedRun) -> Result<()> {
+    let name = run.record.run_id.as_str();
+    let id = tx.create_run(name)?;
+    layout::begin(&mut tx.run(id)?)?;
+    let mut index = tx.on::<RunIndex>();
+    index.create(id, name)?;
+    index.update(id, layout::RECORD_KEY, Some(recording.run_line(run)))?;
+    if run.step_count() == 0 {
+        let ended_as = layout::ended_as(&run.record);
+        index.begin(id)?;
+        index.update(id, layout::STATUS_KEY, Some(ended_as))?;
+        index.end(id, layout::outcome(ended_as))?;
+    }
+    Ok(())
 }
 
 /// A run with steps that are not in the database.
@@ -233,7 +226,7 @@ impl Importing<'_> {
 
 /// One step in all four primitives.
 fn add_step(
-    tx: &mut crate::database::Transaction<'_>,
+    tx: &mut Transaction<'_>,
     id: RunId,
     line: &str,
     end: Option<(&str, RunOutcome)>,

@@ -12,14 +12,15 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::record::{RunRecord, StepKind, StepRecord};
+use crate::cli::record::{RunRecord, StepKind, StepRecord};
+use crate::format::{ENTRY_BYTES_MAX, RUN_NAME_BYTES_MAX};
 
 /// The file of runs in a recording's folder.
 pub(crate) const RUNS_FILE: &str = "runs.jsonl";
 /// The file of steps in a recording's folder.
 pub(crate) const STEPS_FILE: &str = "steps.jsonl";
-/// The longest name of a run that freehold takes.
-const RUN_NAME_BYTES_MAX: usize = 255;
+/// The longest line: it has to fit into an entry of the log, with the names that go with it.
+const LINE_BYTES_MAX: usize = ENTRY_BYTES_MAX - (64 << 10);
 
 /// Recorded runs with their steps, checked.
 pub(crate) struct Recording {
@@ -177,6 +178,9 @@ fn parse_line<'a, T: serde::Deserialize<'a>>(line: &'a str) -> Result<T, Why> {
     if line.trim().is_empty() {
         return Err(Why::Blank);
     }
+    if line.len() > LINE_BYTES_MAX {
+        return Err(Why::LongLine { found: line.len() });
+    }
     serde_json::from_str(line).map_err(Why::Json)
 }
 
@@ -259,6 +263,12 @@ pub(crate) enum Why {
     /// Nothing stands on it.
     #[error("the line is blank, expected a JSON object")]
     Blank,
+    /// No entry of the log could hold it.
+    #[error("the line is {found} bytes, at most {LINE_BYTES_MAX} are allowed")]
+    LongLine {
+        /// Its length in bytes.
+        found: usize,
+    },
     /// It is not JSON, or not the fields that must be there.
     #[error("{}", Located(.0))]
     Json(#[source] serde_json::Error),
@@ -373,6 +383,8 @@ mod tests {
             let found = fault(&runs, &steps);
             assert!(found.starts_with(expected), "found {found}, expected {expected}");
         }
+        let long = format!("{{{}}}", " ".repeat(LINE_BYTES_MAX));
+        assert!(fault(&[&long], &[]).ends_with("at most 67043328 are allowed"));
         let long = format!(r#"{{"run_id":"{}","source":"s"}}"#, "x".repeat(256));
         assert_eq!(
             fault(&[&long], &[]),

@@ -17,28 +17,14 @@ use crate::cli::failure::Failure;
 use crate::cli::input::reread;
 use crate::cli::layout;
 use crate::cli::moment::Moment;
+use crate::cli::opening::open_existing;
 use crate::cli::record::{RunRecord, StepKind};
 use crate::cli::story;
 use crate::cli::text::{Side, Table, count, one_line};
-use crate::database::{Database, Options, RunView, View};
+use crate::database::{RunView, View};
 use crate::id::{Lsn, RunId};
 use crate::primitives::{EventLog, KvStore, RunIndex};
 use crate::state::RunRow;
-
-/// Opens a database that is there.
-pub(crate) fn open_existing(path: &Path) -> Result<Database, Failure> {
-    expect_database(path)?;
-    Ok(Options::new().checkpoint_on_close(false).open(path)?)
-}
-
-/// Refuses a path where nothing is: opening it would make a database.
-pub(crate) fn expect_database(path: &Path) -> Result<(), Failure> {
-    let nothing = match path.read_dir() {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
-    };
-    if nothing { Err(Failure::NoDatabase { path: path.into() }) } else { Ok(()) }
-}
 
 /// The run with this name, else with this number.
 pub(crate) fn find_run(path: &Path, view: &View, asked: &str) -> Result<RunView, Failure> {

@@ -16,8 +16,8 @@ use serde::Serialize;
 
 use crate::cli::args::LogArguments;
 use crate::cli::failure::Failure;
-use crate::cli::listing::expect_database;
 use crate::cli::moment::Moment;
+use crate::cli::opening::expect_database;
 use crate::cli::text::{grouped, one_line};
 use crate::disk::{DiskRef, OsDisk};
 use crate::error::{Error, Result};

@@ -24,6 +24,7 @@ mod layout;
 mod listing;
 mod log;
 mod moment;
+mod opening;
 mod record;
 mod sample;
 mod story;

@@ -77,15 +77,6 @@ pub(crate) enum StepKind {
 }
 
 impl StepKind {
-    /// Every kind, in the order in which counters are listed.
-    pub(crate) const ALL: [StepKind; 5] = [
-        StepKind::Message,
-        StepKind::Thought,
-        StepKind::ToolCall,
-        StepKind::ToolResult,
-        StepKind::Event,
-    ];
-
     /// Its name in the file.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -110,7 +101,13 @@ mod tests {
 
     #[test]
     fn every_kind_is_read_by_the_name_it_prints() {
-        for kind in StepKind::ALL {
+        for kind in [
+            StepKind::Message,
+            StepKind::Thought,
+            StepKind::ToolCall,
+            StepKind::ToolResult,
+            StepKind::Event,
+        ] {
             let read: StepKind = serde_json::from_str(&format!("\"{kind}\"")).unwrap();
             assert_eq!(read, kind);
         }

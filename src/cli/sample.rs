@@ -1,7 +1,7 @@
 //! The recorded runs that the tool carries with it. Their origin and licence stand in
 //! `sample/README.md`.
 
-use super::input::{LineFault, Recording};
+use crate::cli::input::{LineFault, Recording};
 
 /// `runs.jsonl` of the sample.
 pub(crate) const RUNS: &str = include_str!("sample/runs.jsonl");

@@ -72,11 +72,10 @@ fn title(run: &RunView) -> Option<String> {
     let record = indexed.metadata().get(layout::RECORD_KEY);
     let record: Option<RunRecord> = record.and_then(|line| serde_json::from_str(line).ok());
     if let Some(record) = record {
-        for fact in [Some(&record.source), record.model.as_ref(), record.domain.as_ref()] {
-            if let Some(fact) = fact {
-                title.push_str(" · ");
-                title.push_str(&one_line(fact, TEXT_CHARACTERS_MAX));
-            }
+        let facts = [Some(&record.source), record.model.as_ref(), record.domain.as_ref()];
+        for fact in facts.into_iter().flatten() {
+            title.push_str(" · ");
+            title.push_str(&one_line(fact, TEXT_CHARACTERS_MAX));
         }
         if let Some(task) = &record.task {
             title.push_str("\n  task: ");

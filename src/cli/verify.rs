@@ -7,7 +7,7 @@ use std::io::Write;
 
 use crate::cli::args::ListingArguments;
 use crate::cli::failure::Failure;
-use crate::cli::listing::{expect_database, open_existing};
+use crate::cli::opening::{expect_database, open_existing};
 use crate::cli::text::{count, write_indented};
 
 /// `freehold verify DB`.
