@@ -17,41 +17,41 @@ use crate::workload::{Setup, Start, Step, Trace};
 
 /// How much is tried.
 #[derive(Clone, Copy, Debug)]
-pub struct Effort {
-    pub seed: u64,
+pub(crate) struct Effort {
+    pub(crate) seed: u64,
     /// Disks tried for each moment of the workload.
-    pub states_per_point: u64,
+    pub(crate) states_per_point: u64,
     /// Disks tried for each moment of a recovery.
-    pub states_per_recovery_point: u64,
+    pub(crate) states_per_recovery_point: u64,
     /// One recovery in so many is crashed at each of its calls, and looked at more closely.
-    pub close_look_one_in: u64,
+    pub(crate) close_look_one_in: u64,
     /// One killed process in so many is recovered with a crash at each call of the recovery.
-    pub kill_one_in: u64,
+    pub(crate) kill_one_in: u64,
     /// One call in so many is made to fail.
-    pub failure_one_in: u64,
+    pub(crate) failure_one_in: u64,
 }
 
 /// What was tried, and what was wrong.
 #[derive(Clone, Debug, Default)]
-pub struct Tally {
-    pub workloads: u64,
+pub(crate) struct Tally {
+    pub(crate) workloads: u64,
     /// Moments at which a workload was crashed.
-    pub points: u64,
+    pub(crate) points: u64,
     /// Pairs of a moment and a disk found after a crash then.
-    pub states: u64,
+    pub(crate) states: u64,
     /// Of them, disks that differ within their workload: each was recovered.
-    pub recoveries: u64,
+    pub(crate) recoveries: u64,
     /// Disks found after a second crash, in the recovery from the first.
-    pub double_states: u64,
+    pub(crate) double_states: u64,
     /// Of them, those recovered.
-    pub double_recoveries: u64,
+    pub(crate) double_recoveries: u64,
     /// Disks found after the process was killed, recovered, and then lost power.
-    pub kills: u64,
+    pub(crate) kills: u64,
     /// Recoveries from the older snapshot, the newest being damaged.
-    pub fallbacks: u64,
+    pub(crate) fallbacks: u64,
     /// Runs in which a call of the disk failed.
-    pub failures: u64,
-    pub violations: Vec<String>,
+    pub(crate) failures: u64,
+    pub(crate) violations: Vec<String>,
 }
 
 impl AddAssign for Tally {
@@ -89,9 +89,15 @@ impl fmt::Display for Tally {
 }
 
 /// Runs a workload and crashes it everywhere.
-pub fn explore(start: &Start, steps: &[Step], setup: &Setup, effort: &Effort) -> Tally {
-    let trace = Trace::of(start, steps, setup);
+pub(crate) fn explore(start: &Start, steps: &[Step], setup: &Setup, effort: &Effort) -> Tally {
     let name = format!("{} {:?} {steps:?}", start.name, setup.mode);
+    let trace = match guarded(|| Ok(Trace::of(start, steps, setup))) {
+        Ok(trace) => trace,
+        Err(error) => {
+            let message = format!("FREEHOLD_SEED={} {name}: {error}", effort.seed);
+            return Tally { workloads: 1, violations: vec![message], ..Tally::default() };
+        }
+    };
     let mut explorer = Explorer {
         name,
         setup,
@@ -111,7 +117,12 @@ pub fn explore(start: &Start, steps: &[Step], setup: &Setup, effort: &Effort) ->
 
 /// Runs a workload once for each of its calls and each way in which that call can fail, and crashes
 /// each at its end.
-pub fn explore_failures(start: &Start, steps: &[Step], setup: &Setup, effort: &Effort) -> Tally {
+pub(crate) fn explore_failures(
+    start: &Start,
+    steps: &[Step],
+    setup: &Setup,
+    effort: &Effort,
+) -> Tally {
     let call_count = Trace::of(start, steps, setup).disk.call_count();
     let mut tally = Tally { workloads: 1, ..Tally::default() };
     for call in 0..call_count {
@@ -182,7 +193,10 @@ impl Explorer<'_> {
             let disk = point.disk(survival);
             let place = format!("crashed before call {call}, {survival:?}");
             let floor = match survival {
-                Survival::Everything => self.trace.floor_after_kill(call),
+                // As after a kill, but for what failed syncs lost.
+                Survival::Everything if self.tally.failures == 0 => {
+                    self.trace.floor_after_kill(call)
+                }
                 _ => self.trace.floor(call),
             };
             let Some(lsn) = self.recovered(&disk, &place) else { continue };
@@ -398,6 +412,6 @@ fn guarded<T>(run: impl FnOnce() -> Result<T>) -> Result<T, String> {
 }
 
 /// Whether the workload made at least `count` segments or snapshots, for tests of the tests.
-pub fn count_below(disk: &SimDisk, dir: &str) -> usize {
+pub(crate) fn count_below(disk: &SimDisk, dir: &str) -> usize {
     disk.files().iter().filter(|(path, _)| path.starts_with(Path::new(dir))).count()
 }

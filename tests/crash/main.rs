@@ -12,8 +12,8 @@ mod model;
 mod workload;
 
 use std::io::Write;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use freehold::testing::{CallKind, Random};
 
@@ -137,7 +137,7 @@ fn is_caught(mistake: &str, plant: Plant) {
 fn a_directory_sync_left_out_is_caught() {
     is_caught(
         "directory sync left out",
-        Some(std::sync::Arc::new(|disk, options| {
+        Some(Arc::new(|disk, options| {
             disk.ignore(CallKind::SyncDir);
             options
         })),
@@ -145,10 +145,10 @@ fn a_directory_sync_left_out_is_caught() {
 }
 
 #[test]
-fn a_sync_left_out_is_caught() {
+fn a_file_sync_left_out_is_caught() {
     is_caught(
-        "sync left out",
-        Some(std::sync::Arc::new(|disk, options| {
+        "file sync left out",
+        Some(Arc::new(|disk, options| {
             disk.ignore(CallKind::Sync);
             options
         })),

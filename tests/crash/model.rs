@@ -8,7 +8,7 @@ use freehold::prelude::*;
 /// Named counters, with an index that an operation reads.
 #[primitive(id = 0x80, wal = 0x80..=0x81)]
 #[derive(Clone, Default)]
-pub struct Counters {
+pub(crate) struct Counters {
     counts: OrdMap<String, i64>,
     #[index(rebuild = |counters| counters.counts.values().sum())]
     total: i64,
@@ -17,14 +17,14 @@ pub struct Counters {
 /// What [`Counters::spoil`] returns.
 #[derive(Debug, thiserror::Error)]
 #[error("refused")]
-pub struct Refused;
+pub(crate) struct Refused;
 
 #[operations]
 impl Counters {
     /// Adds `by` to `name`, and to `seen` how much there was in all before: so replay goes wrong
     /// if the index does.
     #[wal(0x80)]
-    pub fn add(&mut self, name: &str, by: i64) -> i64 {
+    pub(crate) fn add(&mut self, name: &str, by: i64) -> i64 {
         let before = self.total;
         for (name, by) in [(name, by), ("seen", before % 7)] {
             let count = self.counts.get(name).copied().unwrap_or(0) + by;
@@ -36,7 +36,7 @@ impl Counters {
 
     /// Ruins everything and then refuses.
     #[wal(0x81)]
-    pub fn spoil(&mut self) -> Result<(), Refused> {
+    pub(crate) fn spoil(&mut self) -> Result<(), Refused> {
         self.counts = OrdMap::default();
         self.total = -1;
         Err(Refused)
@@ -46,7 +46,7 @@ impl Counters {
 /// Lines with the LSN and the time they were written at.
 #[primitive(id = 0x81, wal = 0x82..=0x82)]
 #[derive(Clone, Default)]
-pub struct Notes {
+pub(crate) struct Notes {
     lines: Vector<(u64, u64, String)>,
 }
 
@@ -54,21 +54,21 @@ pub struct Notes {
 impl Notes {
     /// Writes a line.
     #[wal(0x82)]
-    pub fn append(&mut self, context: &OpContext, line: &str) {
+    pub(crate) fn append(&mut self, context: &OpContext, line: &str) {
         self.lines.push((context.lsn().0, context.timestamp().0, line.to_string()));
     }
 }
 
 /// The primitives of one run, or of the root.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Instances {
+pub(crate) struct Instances {
     counts: BTreeMap<String, i64>,
     total: i64,
     lines: Vec<(u64, u64, String)>,
 }
 
 impl Instances {
-    pub fn add(&mut self, name: &str, by: i64) {
+    pub(crate) fn add(&mut self, name: &str, by: i64) {
         let before = self.total;
         for (name, by) in [(name, by), ("seen", before % 7)] {
             *self.counts.entry(name.to_string()).or_default() += by;
@@ -76,7 +76,7 @@ impl Instances {
         }
     }
 
-    pub fn append(&mut self, lsn: Lsn, timestamp: Timestamp, line: &str) {
+    pub(crate) fn append(&mut self, lsn: Lsn, timestamp: Timestamp, line: &str) {
         self.lines.push((lsn.0, timestamp.0, line.to_string()));
     }
 
@@ -91,14 +91,14 @@ impl Instances {
 
 /// All of a database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Model {
-    pub root: Instances,
-    pub runs: BTreeMap<u64, (String, Instances)>,
+pub(crate) struct Model {
+    pub(crate) root: Instances,
+    pub(crate) runs: BTreeMap<u64, (String, Instances)>,
 }
 
 impl Model {
     /// What a view shows.
-    pub fn of(view: &View) -> Model {
+    pub(crate) fn of(view: &View) -> Model {
         let root = Instances::of(view.on::<Counters>(), view.on::<Notes>());
         let runs = view.runs().map(|row| {
             let run = view.run(row.id).expect("a listed run can be looked at");
@@ -110,7 +110,7 @@ impl Model {
 }
 
 /// Where two states differ, short enough for a message.
-pub fn difference(found: &Model, expected: &Model) -> Option<String> {
+pub(crate) fn difference(found: &Model, expected: &Model) -> Option<String> {
     if found == expected {
         return None;
     }
