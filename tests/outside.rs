@@ -68,3 +68,62 @@ fn a_primitive_written_by_hand_is_recovered() {
 fn the_four_primitives_are_built_by_a_crate_that_is_not_freehold() {
     assert_eq!(run_twice("primitives_outside"), ["four primitives from outside"; 2]);
 }
+
+/// All four primitives, in the root and in a run, some of it in a snapshot and some in the log;
+/// then a program that links only KV writes and checkpoints until the log behind is pruned.
+#[cfg(feature = "full")]
+#[test]
+fn what_a_program_does_not_link_it_carries_through() {
+    use freehold::prelude::*;
+    use freehold::primitives::{Payload, RunOutcome};
+
+    let directory = tempfile::tempdir().unwrap();
+    let options = || Options::new().checkpoint_on_close(false);
+    let rest = |db: &Database| -> Vec<_> {
+        db.view().digest().unwrap().into_iter().filter(|row| row.primitive != "kv").collect()
+    };
+    let write = |db: &Database, round: u8| {
+        let name = format!("run {round}");
+        let run = db.create_run(&name).unwrap();
+        db.transaction(|tx| {
+            tx.on::<RunIndex>().create(run, &name)?;
+            tx.on::<RunIndex>().begin(run)?;
+            tx.on::<EventLog>().append("all", "begun", Payload::Bytes((&[round; 100]).into()))?;
+            tx.on::<KvStore>().put(&[round], b"by a program that links all")?;
+            let mut tx = tx.run(run)?;
+            tx.on::<EventLog>().append("own", "first", Payload::Bytes((&[round; 10]).into()))?;
+            tx.on::<StateCell>().init("phase", b"begun")?;
+            tx.on::<KvStore>().put(b"steps", &[round])?;
+            Ok(())
+        })
+        .unwrap();
+        db.transaction(|tx| tx.on::<RunIndex>().end(run, RunOutcome::Completed)).unwrap();
+    };
+
+    let db = options().open(directory.path()).unwrap();
+    write(&db, 1);
+    db.checkpoint().unwrap();
+    write(&db, 2);
+    let before = rest(&db);
+    assert_eq!(before.len(), 6, "the root's two, and two of each run");
+    db.close().unwrap();
+
+    assert_eq!(run("kv_only", directory.path()), "carried event, state, run");
+
+    let db = options().open(directory.path()).unwrap();
+    let report = db.recovery_report();
+    assert!(report.snapshot_lsn > Some(Lsn(6)), "its checkpoint is loaded: {report}");
+    assert!(report.detached.is_empty());
+    assert_eq!(rest(&db), before);
+    let view = db.view();
+    let kv = view.on::<KvStore>();
+    assert_eq!(kv.get(&[2]).as_deref(), Some(&b"by a program that links all"[..]));
+    assert_eq!(kv.get(b"other").as_deref(), Some(&b"by a program that links only KV"[..]));
+    let oldest = std::fs::read_dir(directory.path().join("wal"))
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+        .filter(|name| name.ends_with(".wal"))
+        .min();
+    assert_ne!(oldest.as_deref(), Some("000001.wal"), "the log behind was pruned");
+    write(&db, 3);
+}
