@@ -8,13 +8,7 @@
 use std::sync::OnceLock;
 
 use crate::error::RegistryError;
-use crate::primitive::{Descriptor, PrimitiveStorageExt};
-
-/// Where the linker gathers the descriptors. The name carries the format's major, so that two
-/// majors of freehold in one program do not meet.
-#[linkme::distributed_slice]
-#[doc(hidden)]
-pub static FREEHOLD_1_PRIMITIVES: [Descriptor] = [..];
+use crate::primitive::{Descriptor, FREEHOLD_1_PRIMITIVES, PrimitiveStorageExt};
 
 /// The linked primitives, in the order of their type IDs.
 #[derive(Debug)]
@@ -119,16 +113,6 @@ impl PrimitiveRegistry {
             }
         }
         Ok(())
-    }
-
-    /// The position in the list of the primitive with this type ID.
-    pub(crate) fn index_of_type_id(&self, type_id: u8) -> Option<usize> {
-        self.by_type_id.get(type_id)
-    }
-
-    /// The position in the list of the primitive whose operation has this WAL type.
-    pub(crate) fn index_of_wal_type(&self, wal_type: u8) -> Option<usize> {
-        self.by_wal_type.get(wal_type)
     }
 
     /// The position of `P` in the list. A type that implements the trait is linked with its
@@ -259,12 +243,9 @@ mod tests {
                 _ => None,
             };
             assert_eq!(registry.get_for_wal_type(byte).map(Descriptor::name), owner);
-            let index = registry.index_of_wal_type(byte);
-            assert_eq!(index.map(|index| registry.list()[index].name()), owner);
             let known = (0x80..=0x82).contains(&byte);
             assert_eq!(registry.is_registered(byte), known);
             assert_eq!(registry.get(byte).map(Descriptor::type_id), known.then_some(byte));
-            assert_eq!(registry.index_of_type_id(byte).is_some(), known);
         }
         assert_eq!(registry.index_of::<Dummy<0x81, 0x84, 0x84>>(), 1);
     }

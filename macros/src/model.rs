@@ -109,7 +109,7 @@ pub(crate) enum Kind {
 /// What an operation returns.
 pub(crate) enum Output {
     /// `Result<..>`: the type, and its first argument if it is written.
-    Result(Type, Option<Type>),
+    Result(Box<Type>, Option<Box<Type>>),
     /// Anything else.
-    Plain(Type),
+    Plain(Box<Type>),
 }

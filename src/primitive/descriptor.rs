@@ -18,6 +18,12 @@ use crate::format::WalEntry;
 use crate::format::catalog::{CatalogOperation, CatalogRow};
 use crate::id::Lsn;
 
+/// Where the linker gathers the primitives of the program. The name carries the format's major, so
+/// that two majors of freehold in one program do not meet.
+#[linkme::distributed_slice]
+#[doc(hidden)]
+pub static FREEHOLD_1_PRIMITIVES: [Descriptor] = [..];
+
 /// Where a primitive was declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
@@ -48,7 +54,6 @@ pub struct Descriptor {
 /// The indirect calls.
 struct Functions {
     create: fn() -> Instance,
-    thaw: fn(&Frozen) -> Option<Instance>,
     freeze: fn(&Instance) -> Option<Frozen>,
     settle: fn(&mut Instance) -> bool,
     undo: fn(&mut Instance),
@@ -85,7 +90,6 @@ impl Descriptor {
             origin,
             functions: Functions {
                 create: create::<P>,
-                thaw: thaw::<P>,
                 freeze: freeze::<P>,
                 settle: settle::<P>,
                 undo: undo::<P>,
@@ -153,11 +157,6 @@ impl Descriptor {
     /// An empty instance.
     pub(crate) fn create(&self) -> Instance {
         (self.functions.create)()
-    }
-
-    /// An instance to change, as the frozen one stands. One of another type gives an empty one.
-    pub(crate) fn thaw(&self, frozen: &Frozen) -> Instance {
-        (self.functions.thaw)(frozen).unwrap_or_else(|| self.create())
     }
 
     /// The state as it stands, for readers.
@@ -262,10 +261,6 @@ const fn same(left: &[u8], right: &[u8]) -> bool {
 
 fn create<P: PrimitiveStorageExt>() -> Instance {
     Instance::new(P::default())
-}
-
-fn thaw<P: PrimitiveStorageExt>(frozen: &Frozen) -> Option<Instance> {
-    frozen.get::<P>().map(|value| Instance::new(value.clone()))
 }
 
 fn freeze<P: PrimitiveStorageExt>(instance: &Instance) -> Option<Frozen> {

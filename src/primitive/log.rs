@@ -31,8 +31,6 @@ pub(crate) struct TransactionLog {
     /// The run that the next entry belongs to, with the LSN of its last record.
     next_run: RunId,
     next_previous: Lsn,
-    /// The run of every stretch of entries, in order, with repetitions.
-    runs: Vec<RunId>,
     /// An operation panicked, and its primitive could not be brought back.
     lost: Option<Reason>,
 }
@@ -43,7 +41,6 @@ pub(super) struct LogPoint {
     offset: usize,
     entry_count: u32,
     run: RunId,
-    run_count: usize,
 }
 
 /// An entry that was begun.
@@ -65,7 +62,6 @@ impl TransactionLog {
             run: RunId::ROOT,
             next_run: RunId::ROOT,
             next_previous: Lsn::ZERO,
-            runs: Vec::new(),
             lost: None,
         }
     }
@@ -105,16 +101,9 @@ impl TransactionLog {
     }
 
     /// How many entries there are, the core's among them.
+    #[cfg(test)]
     pub(crate) fn entry_count(&self) -> u32 {
         self.entry_count
-    }
-
-    /// The runs in which something was logged, each once, in ascending order.
-    pub(crate) fn runs(&self) -> impl Iterator<Item = RunId> {
-        let mut runs = self.runs.clone();
-        runs.sort_unstable();
-        runs.dedup();
-        runs.into_iter()
     }
 
     /// The body, whole.
@@ -142,23 +131,17 @@ impl TransactionLog {
         self.run = RunId::ROOT;
         self.next_run = RunId::ROOT;
         self.next_previous = Lsn::ZERO;
-        self.runs.clear();
         self.lost = None;
     }
 
     /// The start of the first entry.
     pub(super) fn start() -> LogPoint {
-        LogPoint { offset: BODY_HEAD_LEN, entry_count: 0, run: RunId::ROOT, run_count: 0 }
+        LogPoint { offset: BODY_HEAD_LEN, entry_count: 0, run: RunId::ROOT }
     }
 
     /// Where the next entry would begin.
     pub(super) fn point(&self) -> LogPoint {
-        LogPoint {
-            offset: self.buffer.len(),
-            entry_count: self.entry_count,
-            run: self.run,
-            run_count: self.runs.len(),
-        }
+        LogPoint { offset: self.buffer.len(), entry_count: self.entry_count, run: self.run }
     }
 
     /// Takes back everything since `point`.
@@ -168,7 +151,6 @@ impl TransactionLog {
         }
         self.entry_count = point.entry_count;
         self.run = point.run;
-        self.runs.truncate(point.run_count);
     }
 
     /// Adds an entry whose payload `encode` writes. On an error the caller cuts.
@@ -241,9 +223,6 @@ impl TransactionLog {
                 core_entry::RunSwitch { run: self.next_run, previous_lsn: self.next_previous };
             self.push_core(core_entry::RUN_SWITCH, &switch.encode())?;
             self.run = self.next_run;
-            self.runs.push(self.run);
-        } else if self.runs.is_empty() {
-            self.runs.push(self.run);
         }
         Ok(())
     }

@@ -35,6 +35,7 @@ pub use section::{RowSink, SectionReader, SectionWriter, TableRows, TableWriter,
 pub use shape::Shape;
 pub use stored::{Stored, StoredOwned, Undecodable};
 
+pub(crate) use descriptor::FREEHOLD_1_PRIMITIVES;
 pub(crate) use handle::Live;
 pub(crate) use instance::{Frozen, Instance};
 pub(crate) use log::TransactionLog;
@@ -47,6 +48,7 @@ pub mod private {
     pub use rkyv::rancor::Failure;
 
     pub use super::claims::{OwnedBy, has_one_owner, type_id, wal_type};
+    pub use super::descriptor::FREEHOLD_1_PRIMITIVES;
     pub use super::descriptor::{Descriptor, Origin};
     pub use super::guards::{
         NotResult, Probe, ResultOf, assert_distinct, claims, fresh, reason, unknown_operation,
@@ -55,5 +57,4 @@ pub mod private {
     pub use super::shape::{Shape, table_tag};
     pub use super::stored::{Encoder, Stored, StoredOwned, Undecodable, Wire};
     pub use super::sum::Sum;
-    pub use crate::registry::FREEHOLD_1_PRIMITIVES;
 }

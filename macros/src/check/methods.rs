@@ -139,7 +139,7 @@ fn receiver(signature: &Signature, wal: &Wal, errors: &mut Errors) {
 
 fn output(written: &ReturnType, primitive: &Ident, errors: &mut Errors) -> Option<Output> {
     let ReturnType::Type(_, written) = written else {
-        return Some(Output::Plain(syn::parse_quote!(())));
+        return Some(Output::Plain(Box::new(syn::parse_quote!(()))));
     };
     let ty = arguments::plain(peeled(written), primitive);
     let mut leaving = Leaving(None);
@@ -152,10 +152,10 @@ fn output(written: &ReturnType, primitive: &Ident, errors: &mut Errors) -> Optio
         );
         return None;
     }
-    let Type::Path(path) = &ty else { return Some(Output::Plain(ty)) };
+    let Type::Path(path) = &ty else { return Some(Output::Plain(Box::new(ty))) };
     let last = path.path.segments.last()?;
     if last.ident != "Result" {
-        return Some(Output::Plain(ty));
+        return Some(Output::Plain(Box::new(ty)));
     }
     let success = match &last.arguments {
         PathArguments::AngleBracketed(arguments) => {
@@ -166,14 +166,14 @@ fn output(written: &ReturnType, primitive: &Ident, errors: &mut Errors) -> Optio
         }
         _ => None,
     };
-    Some(Output::Result(ty.clone(), success))
+    Some(Output::Result(Box::new(ty.clone()), success.map(Box::new)))
 }
 
 /// `(Effect, R)` or `Result<(Effect, R), E>`.
 fn effect(output: &Output, signature: &Signature, errors: &mut Errors) -> Option<Effect> {
     let success = match output {
-        Output::Result(_, success) => success.as_ref(),
-        Output::Plain(ty) => Some(ty),
+        Output::Result(_, success) => success.as_deref(),
+        Output::Plain(ty) => Some(&**ty),
     };
     if let Some(Type::Tuple(pair)) = success.map(peeled)
         && let (2, Some(effect), Some(result)) =

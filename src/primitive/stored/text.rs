@@ -94,7 +94,7 @@ macro_rules! slices {
                 ArchivedVec::resolve_from_len(self.len(), resolver, out);
             }
 
-            fn load<'a>(archived: &'a Self::Archived) -> Result<&'a [$type], Undecodable> {
+            fn load(archived: &Self::Archived) -> Result<&[$type], Undecodable> {
                 bytemuck::try_cast_slice(archived.as_slice()).map_err(|_| Undecodable)
             }
         }
