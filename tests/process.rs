@@ -4,7 +4,8 @@
 //! - Everything random comes from one seed, which is printed when a test fails and can be given
 //!   back as `FREEHOLD_SEED`. The operating system decides when a killed process stops, so a
 //!   seed repeats the plan and not the very moment.
-//! - `FREEHOLD_LONG=1` kills 50 times instead of 5.
+//! - `FREEHOLD_LONG=1` kills 50 times instead of 5; `FREEHOLD_RUNS` names another folder of recorded
+//!   runs to do it with.
 
 #![cfg(feature = "cli")]
 #![expect(clippy::disallowed_methods, reason = "these tests make folders and damage files")]
@@ -150,7 +151,8 @@ fn content(db: &Database) -> BTreeMap<String, Vec<String>> {
                 )
             }));
         }
-        lines.extend(run.on::<KvStore>().iter().map(|(key, value)| format!("kv {key:?} {value:?}")));
+        lines
+            .extend(run.on::<KvStore>().iter().map(|(key, value)| format!("kv {key:?} {value:?}")));
         lines.extend(run.on::<StateCell>().iter().map(|(name, cell)| {
             format!("cell {name} {:?} {} {:?}", cell.value(), cell.version(), cell.timestamp())
         }));
@@ -211,8 +213,7 @@ fn check_after_kill(
             there.iter().filter(|line| field(line, "kind").unwrap() == "tool_call").collect();
         assert_eq!(counter("kind/tool_call"), calls.len(), "run {name}");
         for tool in calls.iter().filter_map(|line| field(line, "name")) {
-            let expected =
-                calls.iter().filter(|line| field(line, "name").unwrap() == tool).count();
+            let expected = calls.iter().filter(|line| field(line, "name").unwrap() == tool).count();
             assert_eq!(counter(&format!("tool/{tool}")), expected, "run {name}");
         }
         let cell = run.on::<StateCell>().get("run").expect("the state of the run");
@@ -443,12 +444,29 @@ fn kills_of_one_writer_leave_the_very_same_state() {
 
 type Placed = (tempfile::TempDir, PathBuf);
 
+/// What a loop of kills met, for the report.
+#[derive(Default)]
+struct Told {
+    acknowledged: usize,
+    in_flight: usize,
+    from_snapshots: usize,
+    torn: usize,
+}
+
 /// Imports once without and once with kills, the same recording under the same clock.
 fn kill_loop(threads: usize, default_seed: u64) -> (Placed, Placed) {
     let kills = if std::env::var_os("FREEHOLD_LONG").is_some() { 50 } else { 5 };
     let mut chance = Chance::new(default_seed);
     let place = tempfile::tempdir().unwrap();
-    let recording = Recording::of_sample(place.path(), (kills / 2).max(2));
+    let recording = match std::env::var_os("FREEHOLD_RUNS").map(PathBuf::from) {
+        None => Recording::of_sample(place.path(), (kills / 2).max(2)),
+        Some(given) => {
+            let [runs, steps] = ["runs.jsonl", "steps.jsonl"]
+                .map(|name| fs::read_to_string(given.join(name)).expect("a recording"));
+            Recording::new(place.path(), &runs, &steps)
+        }
+    };
+    let mut told = Told::default();
     let threads_text = threads.to_string();
     let options = [&CLOCK[..], &SMALL, &["--threads", &threads_text]].concat();
 
@@ -469,10 +487,16 @@ fn kill_loop(threads: usize, default_seed: u64) -> (Placed, Placed) {
 
         // A kill at once can come before there is a database.
         if db.join("wal").exists() && !files_in(&db.join("wal"), ".wal").is_empty() {
-            freehold(&["verify", text(&db)]).expect(0);
+            let report = freehold(&["verify", text(&db), "--json"]).expect(0).out;
+            let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+            told.from_snapshots += usize::from(!report["snapshot_lsn"].is_null());
+            told.torn += usize::from(!report["cut"].is_null());
             // The next import must recover what the kill left, so only a copy is opened here.
             copy_directory(&db, &copy);
-            acknowledged = check_after_kill(&open(&copy), &recording, &acknowledged, threads);
+            let found = check_after_kill(&open(&copy), &recording, &acknowledged, threads);
+            told.acknowledged += acknowledged.values().sum::<usize>() - seen;
+            told.in_flight += found.values().sum::<usize>() - acknowledged.values().sum::<usize>();
+            acknowledged = found;
             fs::remove_dir_all(&copy).unwrap();
         }
     }
@@ -480,9 +504,20 @@ fn kill_loop(threads: usize, default_seed: u64) -> (Placed, Placed) {
     freehold(&["verify", text(&db)]).expect(0);
     freehold(&["check-runs", text(&db), text(&recording.folder)]).expect(0);
 
+    println!(
+        "{kills} kills of {threads} writers over {} steps, seed {}: {} acknowledged before a kill \
+         and there after it, {} more that were in flight; {} openings from a snapshot, {} torn tails",
+        recording.step_count(),
+        chance.seed,
+        told.acknowledged,
+        told.in_flight,
+        told.from_snapshots,
+        told.torn
+    );
+
     let other_place = tempfile::tempdir().unwrap();
     let other = other_place.path().join("db");
-    import(&other, &recording, &CLOCK).expect(0);
+    import(&other, &recording, &[&CLOCK[..], &["--durability", "buffered"]].concat()).expect(0);
     ((other_place, other), (place, db))
 }
 
@@ -532,26 +567,27 @@ fn a_malformed_line_is_named_and_nothing_is_imported() {
     let (runs, steps) = (RUNS.lines().count(), STEPS.lines().count());
     let cut = &STEPS[..STEPS.len() - 20];
     for (bad_runs, bad_steps, parts) in [
-        (format!("{RUNS}{{\"run_id\":"), STEPS.into(), [
-            "recording/runs.jsonl",
-            &format!("line {}: column 10: EOF", runs + 1),
-        ]),
-        (RUNS.into(), cut.to_owned(), [
-            "recording/steps.jsonl",
-            &format!("line {steps}: column"),
-        ]),
-        (RUNS.into(), format!("{STEPS}\n"), [
-            "recording/steps.jsonl",
-            &format!("line {}: the line is blank", steps + 1),
-        ]),
-        (RUNS.replacen("\"n_steps\":", "\"n_steps\":1", 1), STEPS.into(), [
-            "recording/runs.jsonl",
-            "line 1: n_steps is ",
-        ]),
-        (RUNS.into(), STEPS.replacen("\"seq\":3", "\"seq\":4", 1), [
-            "recording/steps.jsonl",
-            "line 4: seq is 4, expected 3",
-        ]),
+        (
+            format!("{RUNS}{{\"run_id\":"),
+            STEPS.into(),
+            ["recording/runs.jsonl", &format!("line {}: column 10: EOF", runs + 1)],
+        ),
+        (RUNS.into(), cut.to_owned(), ["recording/steps.jsonl", &format!("line {steps}: column")]),
+        (
+            RUNS.into(),
+            format!("{STEPS}\n"),
+            ["recording/steps.jsonl", &format!("line {}: the line is blank", steps + 1)],
+        ),
+        (
+            RUNS.replacen("\"n_steps\":", "\"n_steps\":1", 1),
+            STEPS.into(),
+            ["recording/runs.jsonl", "line 1: n_steps is "],
+        ),
+        (
+            RUNS.into(),
+            STEPS.replacen("\"seq\":3", "\"seq\":4", 1),
+            ["recording/steps.jsonl", "line 4: seq is 4, expected 3"],
+        ),
     ] {
         let recording = place.path().join("recording");
         fs::create_dir_all(&recording).unwrap();

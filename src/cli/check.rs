@@ -158,7 +158,12 @@ fn compare_counters(
     for (key, value) in &expected {
         let found = layout::counter(kv, key);
         if found != *value {
-            return Err(differs(name, "a counter", format!("{key} {found}"), format!("{key} {value}")));
+            return Err(differs(
+                name,
+                "a counter",
+                format!("{key} {found}"),
+                format!("{key} {value}"),
+            ));
         }
     }
     if kv.len() != expected.len() {

@@ -258,7 +258,11 @@ fn check_acknowledged(
     writeln!(
         out,
         "   {} under way when it was killed:",
-        if orphaned.len() == 1 { "1 run was".into() } else { format!("{} runs were", orphaned.len()) }
+        if orphaned.len() == 1 {
+            "1 run was".into()
+        } else {
+            format!("{} runs were", orphaned.len())
+        }
     )?;
     for name in orphaned {
         writeln!(out, "     {name}")?;

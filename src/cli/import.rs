@@ -41,7 +41,10 @@ pub(crate) struct Imported {
 }
 
 /// `freehold import-runs DB PATH`.
-pub(crate) fn run(arguments: &ImportArguments, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
+pub(crate) fn run(
+    arguments: &ImportArguments,
+    out: &mut (dyn Write + Send),
+) -> Result<(), Failure> {
     let recording = Recording::read(&arguments.path)?;
     let options = opening::options(&arguments.how).durability(arguments.durability.into());
     let db = opening::open(&arguments.db, options)?;
@@ -124,10 +127,11 @@ pub(crate) fn import(
         let writers: Vec<_> = (0..threads.min(unfinished.len()))
             .map(|own| {
                 scope.spawn(move || {
-                    let done =
-                        unfinished.iter().skip(own).step_by(threads).try_for_each(|unfinished| {
-                            importing.import_run(unfinished)
-                        });
+                    let done = unfinished
+                        .iter()
+                        .skip(own)
+                        .step_by(threads)
+                        .try_for_each(|unfinished| importing.import_run(unfinished));
                     if done.is_err() {
                         importing.stopped.store(true, Ordering::Relaxed);
                     }

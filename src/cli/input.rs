@@ -84,7 +84,8 @@ impl Recording {
                 .get(step.run_id.as_ref())
                 .copied()
                 .ok_or_else(|| fault(Why::UnknownRun { run: step.run_id.as_ref().into() }))?;
-            let (Some(run), Some(results)) = (runs.get_mut(index), tool_result_counts.get_mut(index))
+            let (Some(run), Some(results)) =
+                (runs.get_mut(index), tool_result_counts.get_mut(index))
             else {
                 continue;
             };
@@ -332,7 +333,8 @@ mod tests {
     use super::*;
 
     const RUN: &str = r#"{"run_id":"a","source":"s","n_steps":2,"n_tool_calls":1}"#;
-    const CALL: &str = r#"{"run_id":"a","seq":0,"role":"assistant","kind":"tool_call","name":"ls"}"#;
+    const CALL: &str =
+        r#"{"run_id":"a","seq":0,"role":"assistant","kind":"tool_call","name":"ls"}"#;
     const RESULT: &str = r#"{"run_id":"a","seq":1,"role":"tool","kind":"tool_result","text":"x"}"#;
 
     fn fault(runs: &[&str], steps: &[&str]) -> String {
@@ -373,7 +375,11 @@ mod tests {
             (vec![RUN, RUN], vec![], "runs.jsonl line 2: run_id stands on line 1 too"),
             (vec![RUN, "", RUN], vec![], "runs.jsonl line 2: the line is blank"),
             (vec![r#"{"run_id":"","source":"s"}"#], vec![], "runs.jsonl line 1: run_id is empty"),
-            (vec![r#"{"run_id":"a"}"#], vec![], "runs.jsonl line 1: column 14: missing field `source`"),
+            (
+                vec![r#"{"run_id":"a"}"#],
+                vec![],
+                "runs.jsonl line 1: column 14: missing field `source`",
+            ),
             (vec![RUN], vec![CALL], "runs.jsonl line 1: n_steps is 2, steps.jsonl has 1"),
             (vec![RUN], vec![RESULT], "steps.jsonl line 1: seq is 1, expected 0"),
             (vec![RUN], vec![CALL, CALL], "steps.jsonl line 2: seq is 0, expected 1"),

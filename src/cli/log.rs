@@ -64,13 +64,8 @@ pub(crate) fn run(arguments: &LogArguments, out: &mut dyn Write) -> Result<(), F
     expect_database(&arguments.db)?;
     let disk: DiskRef = Arc::new(OsDisk::new(&arguments.db));
     let segments = segments(&disk)?;
-    let mut listing = Listing {
-        arguments,
-        names: names_in_snapshots(&disk)?,
-        run: None,
-        last: Lsn::ZERO,
-        out,
-    };
+    let mut listing =
+        Listing { arguments, names: names_in_snapshots(&disk)?, run: None, last: Lsn::ZERO, out };
     listing.look_for_run();
     let mut reader = SegmentReader::default();
     for (at, segment) in segments.iter().enumerate() {

@@ -17,7 +17,10 @@ impl fmt::Display for Moment {
         let in_day = milliseconds % MILLISECONDS_PER_DAY;
         let (seconds, fraction) = (in_day / 1000, in_day % 1000);
         let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{fraction:03}Z")
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{fraction:03}Z"
+        )
     }
 }
 
