@@ -268,6 +268,12 @@ fn open(db: &Path) -> Database {
     Options::new().checkpoint_on_close(false).open(db).unwrap()
 }
 
+/// A copy of the database, opened.
+fn open_copy(db: &Path, copy: &Path) -> Database {
+    copy_directory(db, copy);
+    open(copy)
+}
+
 /// A database with the sample in it, in several segments.
 fn imported(place: &Path) -> (PathBuf, Recording) {
     let recording = Recording::of_sample(place, 1);
@@ -451,6 +457,8 @@ struct Told {
     in_flight: usize,
     from_snapshots: usize,
     torn: usize,
+    checkpoints: usize,
+    checkpoints_killed: usize,
 }
 
 /// Imports once without and once with kills, the same recording under the same clock.
@@ -487,13 +495,18 @@ fn kill_loop(threads: usize, default_seed: u64) -> (Placed, Placed) {
 
         // A kill at once can come before there is a database.
         if db.join("wal").exists() && !files_in(&db.join("wal"), ".wal").is_empty() {
+            if chance.below(3) == 0 {
+                told.checkpoints += 1;
+                let wait = Duration::from_micros(chance.below(300_000));
+                told.checkpoints_killed += usize::from(checkpoint_until(&db, wait));
+            }
             let report = freehold(&["verify", text(&db), "--json"]).expect(0).out;
             let report: serde_json::Value = serde_json::from_str(&report).unwrap();
             told.from_snapshots += usize::from(!report["snapshot_lsn"].is_null());
             told.torn += usize::from(!report["cut"].is_null());
             // The next import must recover what the kill left, so only a copy is opened here.
-            copy_directory(&db, &copy);
-            let found = check_after_kill(&open(&copy), &recording, &acknowledged, threads);
+            let found =
+                check_after_kill(&open_copy(&db, &copy), &recording, &acknowledged, threads);
             told.acknowledged += acknowledged.values().sum::<usize>() - seen;
             told.in_flight += found.values().sum::<usize>() - acknowledged.values().sum::<usize>();
             acknowledged = found;
@@ -506,11 +519,14 @@ fn kill_loop(threads: usize, default_seed: u64) -> (Placed, Placed) {
 
     println!(
         "{kills} kills of {threads} writers over {} steps, seed {}: {} acknowledged before a kill \
-         and there after it, {} more that were in flight; {} openings from a snapshot, {} torn tails",
+         and there after it, {} more that were in flight; {} checkpoints between them, {} of which \
+         were killed too; {} openings from a snapshot, {} torn tails",
         recording.step_count(),
         chance.seed,
         told.acknowledged,
         told.in_flight,
+        told.checkpoints,
+        told.checkpoints_killed,
         told.from_snapshots,
         told.torn
     );
@@ -557,6 +573,21 @@ fn import_until(
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(said, "", "the import failed");
     status.code().is_none()
+}
+
+/// Makes a checkpoint and kills it after `wait`. `false`: it had ended by itself.
+fn checkpoint_until(db: &Path, wait: Duration) -> bool {
+    let mut child = tool()
+        .args(["checkpoint", text(db)])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the tool starts");
+    std::thread::sleep(wait);
+    child.kill().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "the checkpoint failed");
+    output.status.code().is_none()
 }
 
 // --- Bad input -----------------------------------------------------------------------------------
@@ -781,6 +812,34 @@ fn a_damaged_or_missing_segment_is_refused_and_nothing_is_changed() {
         import(&db, &recording, &[]).expect(1);
         assert!(bytes_of(&db) == before, "{what}: a refusal changed a file");
     }
+}
+
+#[test]
+fn bytes_behind_the_end_of_the_log_are_cut_kept_and_told_of() {
+    let place = tempfile::tempdir().unwrap();
+    let recording = Recording::of_sample(place.path(), 1);
+    let db = place.path().join("db");
+    let mut acknowledged = BTreeMap::new();
+    let wait = Duration::ZERO;
+    assert!(import_until(&db, &recording, &CLOCK, 100, wait, &mut acknowledged));
+    let expected = content(&open_copy(&db, &place.path().join("copy")));
+
+    let segment = files_in(&db.join("wal"), ".wal").pop().unwrap();
+    let mut bytes = fs::read(&segment).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[end + 200..end + 240].fill(0x55);
+    fs::write(&segment, bytes).unwrap();
+
+    let before = bytes_of(&db);
+    assert!(freehold(&["verify", text(&db)]).expect(0).out.contains("torn tail: segment 1 at "));
+    assert!(freehold(&["log", text(&db)]).expect(0).out.contains("no whole record follows"));
+    assert!(bytes_of(&db) == before, "only an opening cuts");
+    freehold(&["runs", text(&db)]).expect(0);
+    let kept = files_in(&db.join("quarantine"), ".cut");
+    assert_eq!(kept.len(), 1);
+    assert!(fs::read(&kept[0]).unwrap().ends_with(&[0x55; 40]), "the cut bytes are kept");
+    assert!(!freehold(&["verify", text(&db)]).expect(0).out.contains("torn tail"));
+    assert!(content(&open(&db)) == expected, "something else was cut");
 }
 
 #[test]

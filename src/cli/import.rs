@@ -8,11 +8,12 @@
 //!   every LSN the primitives agree with each other.
 //! - A step is acknowledged after its commit returned, never before.
 
+use std::fmt;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::cli::args::{ImportArguments, ImportSettings};
 use crate::cli::check::agreed_step_count;
@@ -62,9 +63,12 @@ pub(crate) fn run(
 
 fn progress(steps: u64) -> ProgressBar {
     let bar = ProgressBar::new(steps);
-    let template = "{bar:40} {human_pos}/{human_len} steps, {per_sec}, {eta} left";
+    let template = "{bar:40} {human_pos}/{human_len} steps, {rate} a second, {eta} left";
     if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
+        bar.set_style(style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            // What cannot be shown is not worth a failure.
+            let _ = write!(out, "{:.0}", state.per_sec());
+        }));
     }
     bar
 }
