@@ -6,8 +6,9 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::id::{Epoch, Lsn};
+use crate::id::{Epoch, Lsn, RunId};
 
 /// A result of freehold.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -85,8 +86,11 @@ pub enum Error {
     #[error("the log refuses writes since a sync failed; open the database again")]
     Poisoned,
     /// The sync of this very commit failed: it may or may not be there after the next opening.
-    #[error("the commit may not be durable: its sync failed")]
-    DurabilityUnknown,
+    #[error("the commit may not be durable{}", Because(cause))]
+    DurabilityUnknown {
+        /// What failed, if it is known.
+        cause: Option<Arc<Error>>,
+    },
     /// The linked primitives and the data, or each other, do not fit.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -171,6 +175,15 @@ impl Error {
     }
 }
 
+/// Says a cause, if there is one.
+struct Because<'a>(&'a Option<Arc<Error>>);
+
+impl fmt::Display for Because<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |cause| write!(f, ": {cause}"))
+    }
+}
+
 /// What is wrong with bytes: what was found, and what was expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -221,6 +234,16 @@ pub enum Damage {
         /// What was to be read.
         of: &'static str,
     },
+    /// A primitive could not read its own section.
+    #[error("section of {primitive} in run {run} does not decode: {reason}")]
+    Section {
+        /// The primitive.
+        primitive: &'static str,
+        /// The run.
+        run: RunId,
+        /// What the primitive said.
+        reason: Box<str>,
+    },
     /// A WAL type that no catalog names: corruption, or a newer engine.
     #[error("WAL type {wal_type:#04x} stands in no catalog")]
     UnknownWalType {
@@ -228,7 +251,9 @@ pub enum Damage {
         wal_type: u8,
     },
     /// A record is bad, and something else proves that it had been synced.
-    #[error("{damage}; record {lsn} was synced ({proof} proves {proved}), last good record is {last_good}")]
+    #[error(
+        "{damage}; record {lsn} was synced ({proof} proves {proved}), last good record is {last_good}"
+    )]
     Proved {
         /// What is wrong with the record.
         damage: Box<Damage>,
@@ -323,7 +348,9 @@ pub enum RegistryError {
         second: Box<str>,
     },
     /// The data belongs to a primitive of another name.
-    #[error("type ID {type_id:#04x} belongs to {stored} in the data, the linked primitive is {linked}")]
+    #[error(
+        "type ID {type_id:#04x} belongs to {stored} in the data, the linked primitive is {linked}"
+    )]
     OtherName {
         /// The type ID.
         type_id: u8,
@@ -343,7 +370,9 @@ pub enum RegistryError {
         linked: u8,
     },
     /// The same operation and version with other arguments.
-    #[error("{primitive} operation {wal_type:#04x} version {version} was {stored} and is now {linked}")]
+    #[error(
+        "{primitive} operation {wal_type:#04x} version {version} was {stored} and is now {linked}"
+    )]
     OtherShape {
         /// The primitive.
         primitive: Box<str>,
@@ -357,7 +386,9 @@ pub enum RegistryError {
         linked: Box<str>,
     },
     /// The data needs a primitive that is not linked, and the options insist.
-    #[error("{name} (type ID {type_id:#04x}) is in the data and not linked; add `use {crate_name} as _;` (crate {crate_name} {crate_version})")]
+    #[error(
+        "{name} (type ID {type_id:#04x}) is in the data and not linked; add `use {crate_name} as _;` (crate {crate_name} {crate_version})"
+    )]
     NotLinked {
         /// The primitive.
         name: Box<str>,
@@ -372,7 +403,9 @@ pub enum RegistryError {
 
 /// A logged operation that did not succeed again.
 #[derive(Debug, thiserror::Error)]
-#[error("replay of record {lsn} diverged: {primitive} operation {wal_type:#04x} version {version}: {reason}")]
+#[error(
+    "replay of record {lsn} diverged: {primitive} operation {wal_type:#04x} version {version}: {reason}"
+)]
 pub struct Diverged {
     /// The record.
     pub lsn: Lsn,

@@ -117,7 +117,7 @@ fn what_a_program_does_not_link_it_carries_through() {
     assert_eq!(rest(&db), before);
     let view = db.view();
     let kv = view.on::<KvStore>();
-    assert_eq!(kv.get(&[2]).as_deref(), Some(&b"by a program that links all"[..]));
+    assert_eq!(kv.get([2]).as_deref(), Some(&b"by a program that links all"[..]));
     assert_eq!(kv.get(b"other").as_deref(), Some(&b"by a program that links only KV"[..]));
     let oldest = std::fs::read_dir(directory.path().join("wal"))
         .unwrap()

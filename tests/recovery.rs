@@ -276,7 +276,8 @@ fn missing_swapped_and_foreign_segments_are_refused() {
     let other = tempfile::tempdir().unwrap();
     put_range(&options().open(other.path()).unwrap(), 0..500);
 
-    let damage: [(&str, fn(&[PathBuf], &Path)); 5] = [
+    type Damage = fn(&[PathBuf], &Path);
+    let damage: [(&str, Damage); 5] = [
         ("a middle one is gone", |wal, _| fs::remove_file(&wal[1]).unwrap()),
         ("the first one is gone", |wal, _| fs::remove_file(&wal[0]).unwrap()),
         ("the last one is gone", |wal, _| fs::remove_file(wal.last().unwrap()).unwrap()),
@@ -485,7 +486,7 @@ fn a_failed_sync_poisons_and_shows_nothing() {
     let before = digest(&db);
     disk.fail_next(CallKind::Sync, std::io::ErrorKind::Other);
     let error = db.transaction(|tx| tx.on::<Tally>().add("a", 1)).unwrap_err();
-    assert!(matches!(error, Error::DurabilityUnknown), "{error}");
+    assert!(matches!(error, Error::DurabilityUnknown { cause: Some(_) }), "{error}");
     assert_eq!(digest(&db), before, "no view shows it");
     for _ in 0..3 {
         let error = db.transaction(|tx| tx.on::<Tally>().add("a", 1)).unwrap_err();

@@ -81,7 +81,10 @@ fn a_descriptor_says_what_the_attribute_says() {
     assert!(nested.root_only());
     assert_eq!(nested.former_names(), ["deep", "deeper"]);
     assert_eq!(nested.section_version(), 1);
-    assert_eq!((nested.origin().crate_name, nested.origin().file), ("freehold", "tests/registry.rs"));
+    assert_eq!(
+        (nested.origin().crate_name, nested.origin().file),
+        ("freehold", "tests/registry.rs")
+    );
     assert!(nested.to_string().starts_with("nested (tests/registry.rs:"), "{nested}");
     let inner = registry.get_for_wal_type(0xc2).unwrap();
     assert_eq!((inner.section_version(), inner.section_shape()), (3, "0: u64, 1: {u64}, "));

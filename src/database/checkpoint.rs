@@ -174,4 +174,3 @@ fn write_sections(state: &Published, writer: &mut SnapshotWriter<'_>) -> Result<
     }
     Ok(())
 }
-

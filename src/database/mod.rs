@@ -147,7 +147,10 @@ impl Database {
     /// What `body` returns, and then nothing has changed. [`Error::DurabilityUnknown`] if the sync
     /// failed: the record may or may not be there after the next opening, and every later write
     /// fails. [`Error::Nested`] inside another transaction on this thread.
-    pub fn transaction<T>(&self, body: impl FnOnce(&mut Transaction<'_>) -> Result<T>) -> Result<T> {
+    pub fn transaction<T>(
+        &self,
+        body: impl FnOnce(&mut Transaction<'_>) -> Result<T>,
+    ) -> Result<T> {
         let (value, lsn) = self.core().run_transaction("transaction", body)?;
         self.core().wait_durable(lsn)?;
         Ok(value)

@@ -82,9 +82,9 @@ impl Core {
         if !nudged {
             locked(&files.log).sync_mark()?;
         }
-        let due = files.checkpoint_bytes.is_some_and(|most| {
-            files.wal_bytes.load(Ordering::Relaxed) >= most
-        });
+        let due = files
+            .checkpoint_bytes
+            .is_some_and(|most| files.wal_bytes.load(Ordering::Relaxed) >= most);
         if due && !self.is_closed() {
             self.checkpoint()?;
         }

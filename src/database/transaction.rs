@@ -37,16 +37,12 @@ struct Undo {
 const REGISTERED: &str = "a primitive that is named is linked with its registration";
 
 impl<'db> Transaction<'db> {
-    pub(crate) fn begin(
-        mut writer: MutexGuard<'db, Writer>,
-        now: Timestamp,
-    ) -> Transaction<'db> {
+    pub(crate) fn begin(mut writer: MutexGuard<'db, Writer>, now: Timestamp) -> Transaction<'db> {
         let lsn = writer.state.lsn.next();
         let timestamp = now.max(writer.state.timestamp);
         let epoch = writer.epoch;
         writer.log.begin(lsn, timestamp, epoch);
-        let undo =
-            Undo { table: writer.state.table.clone(), detached: None, removed: Vec::new() };
+        let undo = Undo { table: writer.state.table.clone(), detached: None, removed: Vec::new() };
         Transaction { writer, undo, lsn, timestamp, settled: false }
     }
 

@@ -81,3 +81,9 @@ pub fn reason<E: Into<Reason>>(error: E) -> Reason {
 pub fn fresh<P: PrimitiveStorageExt>() -> P {
     P::default()
 }
+
+/// The value of an index, by the closure that its attribute gives: as an argument, the closure needs
+/// no types written.
+pub fn rebuild<P, T>(how: fn(&P) -> T, primitive: &P) -> T {
+    how(primitive)
+}

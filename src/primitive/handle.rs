@@ -222,7 +222,14 @@ impl<'a, P: PrimitiveStorageExt> Attempt<'a, P> {
             (None, None) => return Ok(()),
         };
         let mut value = base.clone();
-        self.log.again(from, self.run, |entry, context| value.apply_wal_entry(entry, context))?;
+        self.log.again(from, self.run, |entry, context| {
+            // The log is the whole transaction's: other primitives have entries there too.
+            if P::WAL_TYPES.contains(&entry.wal_type) {
+                value.apply_wal_entry(entry, context)
+            } else {
+                Ok(())
+            }
+        })?;
         self.live.savepoint = Some((value.clone(), self.point));
         self.live.value = value;
         Ok(())

@@ -109,10 +109,7 @@ pub(super) fn apply(
     let done = if threads > 1 && tasks.len() > 1 && count >= PARALLEL_ENTRIES_MIN {
         in_parallel(state, tasks, bytes, threads)?
     } else {
-        tasks
-            .into_iter()
-            .map(|task| run_task(state, task, bytes))
-            .collect::<Result<Vec<Task>>>()?
+        tasks.into_iter().map(|task| run_task(state, task, bytes)).collect::<Result<Vec<Task>>>()?
     };
     for task in done {
         if let Some(run) = state.runs.get_mut(&task.bucket.run) {

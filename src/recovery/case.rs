@@ -23,6 +23,7 @@ pub(crate) enum Place {
 }
 
 /// Where reading its records stopped.
+#[expect(clippy::enum_variant_names, reason = "each names a place, and reads as one")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// Where the footer says that records end, with the count and the chain it says.

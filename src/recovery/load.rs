@@ -107,8 +107,7 @@ pub(super) fn load(
 }
 
 fn refuse_features(file: &SnapshotFile) -> Result<()> {
-    let unknown =
-        file.features().unknown_incompatible() | file.features().unknown_read_only();
+    let unknown = file.features().unknown_incompatible() | file.features().unknown_read_only();
     if unknown == 0 {
         return Ok(());
     }
@@ -119,11 +118,7 @@ fn refuse_features(file: &SnapshotFile) -> Result<()> {
     })
 }
 
-fn refuse_version(
-    registry: &PrimitiveRegistry,
-    primitive: usize,
-    row: &InstanceRow,
-) -> Result<()> {
+fn refuse_version(registry: &PrimitiveRegistry, primitive: usize, row: &InstanceRow) -> Result<()> {
     let linked = registry.list()[primitive];
     if row.section_version <= linked.section_version() {
         return Ok(());
@@ -176,9 +171,10 @@ fn load_one(
     let descriptor = registry.list()[task.primitive];
     let blocks = file.read_instance(task.section, task.row)?;
     let tables = blocks.tables();
-    let mut instance = descriptor.load(&mut SectionReader::new(&tables)).map_err(|_| {
-        let what = Damage::Undecodable { of: "section of a primitive" };
-        Error::corrupt(file.path(), 0, what)
+    let mut instance = descriptor.load(&mut SectionReader::new(&tables)).map_err(|reason| {
+        let (primitive, run) = (descriptor.name(), task.row.run);
+        let what = Damage::Section { primitive, run, reason: reason.to_string().into() };
+        Error::corrupt(file.path(), task.section.offset(), what)
     })?;
     let entries: Vec<LoggedEntry<'_>> = blocks.carried().collect();
     if !entries.is_empty() {

@@ -25,8 +25,7 @@ pub(super) struct Look {
 /// Whether the directory is there. What is there must be a database, or nothing at all.
 pub(super) fn is_there(disk: &DiskRef) -> Result<bool> {
     let root = Path::new("");
-    let not_ours =
-        |found| Error::NotADatabase { path: disk.full_path(root).into(), found };
+    let not_ours = |found| Error::NotADatabase { path: disk.full_path(root).into(), found };
     let listed = match disk.list(root) {
         Ok(listed) => listed,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -70,10 +69,10 @@ pub(super) fn look(disk: &DiskRef) -> Result<Look> {
     look.has_snapshot_temporaries = !listing.temps.is_empty();
     for listed in listing.snapshots {
         match SnapshotFile::open(disk, listed.lsn) {
-            Ok(file) => look.found.snapshots.push(FoundSnapshot {
-                lsn: listed.lsn,
-                database: file.meta().database,
-            }),
+            Ok(file) => look
+                .found
+                .snapshots
+                .push(FoundSnapshot { lsn: listed.lsn, database: file.meta().database }),
             Err(error @ Error::Corrupt { .. }) => look.damaged_snapshots.push(error),
             Err(error) => return Err(error),
         }

@@ -76,8 +76,9 @@ pub(crate) fn open(
     registry: &'static PrimitiveRegistry,
     settings: &Settings,
 ) -> Result<Opened> {
-    if !look::is_there(disk)? {
-        repair::make_directory(disk)?;
+    let is_there = look::is_there(disk)?;
+    if !is_there {
+        repair::make_directory(disk, is_there)?;
     }
     let lock = lock::take(disk)?;
     let watch = Stopwatch::start();
@@ -85,7 +86,12 @@ pub(crate) fn open(
     let plan = plan::plan(&look.found)?;
     let mut recovered = match &plan {
         Some(plan) => recover(disk, registry, settings, &look, plan)?,
-        None => Recovered::new(registry, &look),
+        None => {
+            if is_there {
+                repair::make_directory(disk, is_there)?;
+            }
+            Recovered::new(registry, &look)
+        }
     };
     let planned = watch.elapsed().saturating_sub(recovered.report.times.load);
     recovered.report.times.plan = planned.saturating_sub(recovered.report.times.replay);
@@ -192,13 +198,14 @@ fn recover(
     let replaying = Stopwatch::start();
     let scanned = scan::replay(disk, plan, &look.found, &mut state, chain, &mut fold, settings)?;
     report.times.replay = replaying.elapsed();
-    finish(registry, settings, look, fold, scanned, Recovered {
-        chain: chain.unwrap_or(0),
-        state,
-        open_end: None,
-        report,
-        damaged_snapshots,
-    })
+    finish(
+        registry,
+        settings,
+        look,
+        fold,
+        scanned,
+        Recovered { chain: chain.unwrap_or(0), state, open_end: None, report, damaged_snapshots },
+    )
 }
 
 /// Fills in the catalog and the report.

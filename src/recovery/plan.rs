@@ -167,10 +167,8 @@ fn chain(needed: &[SegmentEnds], skipped: usize) -> Result<Vec<PlannedSegment>> 
                 });
             }
             if segment.header.epoch < before.header.epoch {
-                let what = Damage::Epoch {
-                    found: segment.header.epoch,
-                    expected: before.header.epoch,
-                };
+                let what =
+                    Damage::Epoch { found: segment.header.epoch, expected: before.header.epoch };
                 return Err(Error::corrupt(&path, 0, what));
             }
             if let Ok(footer) = &before.footer {

@@ -18,14 +18,17 @@ use super::plan::Plan;
 use super::report::Cut;
 use super::{Recovered, Settings};
 
-/// Makes the database's own directory, durably.
-pub(super) fn make_directory(disk: &DiskRef) -> Result<()> {
+/// Makes the database's own directory if there is none, durably: the one who made it may have been
+/// killed before that.
+pub(super) fn make_directory(disk: &DiskRef, is_there: bool) -> Result<()> {
     let root = Path::new("");
-    match disk.create_dir(root) {
-        Ok(()) => {}
-        // Another opener was faster.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(source) => return Err(Error::io("create", &disk.full_path(root), source)),
+    if !is_there {
+        match disk.create_dir(root) {
+            Ok(()) => {}
+            // Another opener was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(Error::io("create", &disk.full_path(root), source)),
+        }
     }
     let above = Path::new("..");
     disk.sync_dir(above).map_err(|source| Error::io("sync", &disk.full_path(above), source))
@@ -45,6 +48,9 @@ pub(super) fn repair(
         recovered.report.cut = cut(&reader, &tail, repaired.quarantine.as_deref());
         repaired_bytes = Some((repaired.file_bytes, tail.last_lsn));
     }
+    // A process killed between a rename and the sync of its directory leaves a name that can be read
+    // and may not survive: nothing is removed on the strength of one before it is durable.
+    make_snapshot_directory(disk)?;
     prune::remove_temporaries(disk, look.wal_temporaries.iter().map(String::as_str))?;
     if look.has_snapshot_temporaries {
         snapshot::remove_temps(disk)?;
@@ -52,7 +58,6 @@ pub(super) fn repair(
     if let Some(plan) = plan {
         prune::remove_segments(disk, &plan.superfluous)?;
     }
-    make_snapshot_directory(disk)?;
 
     let last = look.found.segments.last();
     let sealed = plan.map_or_else(Vec::new, |plan| {
@@ -99,15 +104,17 @@ pub(super) fn cut(reader: &SegmentReader, tail: &Tail, quarantine: Option<&Path>
     })
 }
 
+/// Makes the snapshots' directory if there is none, and it and the names in it durable.
 fn make_snapshot_directory(disk: &DiskRef) -> Result<()> {
     let directory = Path::new(snapshot::SNAPSHOT_DIR);
     match disk.create_dir(directory) {
         Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(source) => return Err(Error::io("create", &disk.full_path(directory), source)),
     }
     let root = Path::new("");
-    disk.sync_dir(root).map_err(|source| Error::io("sync", &disk.full_path(root), source))
+    disk.sync_dir(root).map_err(|source| Error::io("sync", &disk.full_path(root), source))?;
+    snapshot::sync_directory(disk)
 }
 
 fn random<const N: usize>() -> Result<[u8; N]> {

@@ -147,7 +147,11 @@ impl fmt::Display for RecoveryReport {
             writeln!(
                 f,
                 "  not linked: {} (type ID {:#04x}), {} bytes carried; add `use {} as _;` (crate {} {})",
-                row.primitive, row.type_id, row.bytes, row.crate_name, row.crate_name,
+                row.primitive,
+                row.type_id,
+                row.bytes,
+                row.crate_name,
+                row.crate_name,
                 row.crate_version
             )?;
         }

@@ -10,8 +10,8 @@ use std::thread;
 use crate::disk::DiskRef;
 use crate::error::{Damage, Error, Result};
 use crate::format::core_entry::{self, RunCreate, RunDelete, RunSwitch};
-use crate::format::{WalEntry, record};
 use crate::format::version::Features;
+use crate::format::{WalEntry, record};
 use crate::id::{Lsn, RunId};
 use crate::registry::PrimitiveRegistry;
 use crate::state::{RunRow, State};
@@ -48,16 +48,12 @@ pub(super) fn replay(
 ) -> Result<Scanned> {
     let registry = state.registry;
     let start = state.lsn;
-    let mut scanned = Scanned {
-        segments: 0,
-        records: 0,
-        entries: [0; 256],
-        bytes: 0,
-        open_end: None,
-    };
+    let mut scanned =
+        Scanned { segments: 0, records: 0, entries: [0; 256], bytes: 0, open_end: None };
     let needed: Vec<&PlannedSegment> =
         plan.segments.iter().filter(|segment| is_needed(segment, found, start, settings)).collect();
-    let bytes_total = needed.iter().filter_map(|s| found.segments.get(s.found)).map(|s| s.bytes).sum();
+    let bytes_total =
+        needed.iter().filter_map(|s| found.segments.get(s.found)).map(|s| s.bytes).sum();
     let mut readers = [SegmentReader::default(), SegmentReader::default()];
     let mut waiting: Option<Chunk> = None;
     for (at, planned) in needed.iter().enumerate() {
@@ -201,8 +197,7 @@ impl Scan<'_> {
         let base = reader.bytes().as_ptr().addr();
         let mut run = RunId::ROOT;
         sorter.switch(run);
-        let entries =
-            record::entries(record.body).map_err(|what| corrupt(record.offset, what))?;
+        let entries = record::entries(record.body).map_err(|what| corrupt(record.offset, what))?;
         for (index, entry) in (0u32..).zip(entries) {
             let entry = entry.map_err(|what| corrupt(record.offset, what))?;
             // Where the payload stands in the segment: both are parts of one buffer.
@@ -227,7 +222,9 @@ impl Scan<'_> {
             let type_id = match owners.owner(entry.wal_type) {
                 Owner::Linked(primitive) => {
                     let linked = self.registry.list()[primitive];
-                    if !owners.is_newest(entry.wal_type, entry.version)
+                    // A primitive written by hand may list no operations: then it decides itself.
+                    if !linked.operations().is_empty()
+                        && !owners.is_newest(entry.wal_type, entry.version)
                         && !linked.operations().iter().any(|operation| {
                             operation.wal_type == entry.wal_type
                                 && operation.version == entry.version
@@ -388,11 +385,15 @@ fn judge(
         Some(Ok(footer)) => (footer.last_lsn, "the footer"),
         _ => proved,
     };
-    Err(Error::corrupt(reader.path(), bad.offset, Damage::Proved {
-        damage: Box::new(bad.damage),
-        lsn: bad.lsn,
-        proved,
-        proof,
-        last_good: tail.last_lsn,
-    }))
+    Err(Error::corrupt(
+        reader.path(),
+        bad.offset,
+        Damage::Proved {
+            damage: Box::new(bad.damage),
+            lsn: bad.lsn,
+            proved,
+            proof,
+            last_good: tail.last_lsn,
+        },
+    ))
 }

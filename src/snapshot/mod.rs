@@ -25,7 +25,7 @@ pub(crate) use crate::format::section::InstanceRow;
 pub(crate) use crate::format::snapshot::RunRow;
 use crate::id::{DatabaseId, Epoch, Lsn, RunId, Timestamp};
 
-pub(crate) use names::{SNAPSHOT_DIR, list, remove_temps, snapshot_path};
+pub(crate) use names::{SNAPSHOT_DIR, list, remove_temps, snapshot_path, sync_directory};
 pub(crate) use prune::{opens, prune};
 pub(crate) use reader::{Section, SnapshotFile};
 pub(crate) use writer::{SnapshotWriter, write};

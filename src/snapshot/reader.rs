@@ -69,7 +69,7 @@ impl Section {
     }
 
     /// Of its data, from the start of the file.
-    pub(super) fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         self.row.offset
     }
 

@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 use std::thread::{self, Thread};
 
@@ -76,6 +76,8 @@ struct Queue {
 pub(crate) struct GroupCommit {
     synced: AtomicU64,
     has_failed: AtomicBool,
+    /// What leading returned when it failed.
+    cause: OnceLock<Arc<Error>>,
     queue: Mutex<Queue>,
 }
 
@@ -85,6 +87,7 @@ impl GroupCommit {
         GroupCommit {
             synced: AtomicU64::new(synced.0),
             has_failed: AtomicBool::new(false),
+            cause: OnceLock::new(),
             queue: Mutex::default(),
         }
     }
@@ -110,7 +113,7 @@ impl GroupCommit {
     /// # Errors
     ///
     /// [`Error::DurabilityUnknown`] if `lead` failed, here or in another thread, before `lsn` was
-    /// covered. What `lead` returned is for `lead` to tell.
+    /// covered, with what `lead` returned.
     pub(crate) fn wait(&self, lsn: Lsn, lead: impl FnMut() -> Result<Lsn>) -> Result<()> {
         if self.synced() >= lsn {
             return Ok(());
@@ -121,7 +124,7 @@ impl GroupCommit {
             return Ok(());
         }
         if self.is_poisoned() {
-            return Err(Error::DurabilityUnknown);
+            return Err(self.unknown());
         }
         if !queue.is_led {
             queue.is_led = true;
@@ -135,7 +138,7 @@ impl GroupCommit {
         match seat.wait() {
             COVERED => Ok(()),
             LEADS => self.lead_until(lsn, lead),
-            _ => Err(Error::DurabilityUnknown),
+            _ => Err(self.unknown()),
         }
     }
 
@@ -151,7 +154,7 @@ impl GroupCommit {
             return Poll::Ready(Ok(()));
         }
         if self.is_poisoned() {
-            return Poll::Ready(Err(Error::DurabilityUnknown));
+            return Poll::Ready(Err(self.unknown()));
         }
         if !queue.wakers.iter().any(|(of, known)| *of == lsn && known.will_wake(waker)) {
             queue.wakers.push((lsn, waker.clone()));
@@ -171,6 +174,10 @@ impl GroupCommit {
         wakers.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
+    fn unknown(&self) -> Error {
+        Error::DurabilityUnknown { cause: self.cause.get().map(Arc::clone) }
+    }
+
     fn lead_until(&self, lsn: Lsn, mut lead: impl FnMut() -> Result<Lsn>) -> Result<()> {
         // A panic while leading leaves it unknown what is durable, like a failed sync.
         let guard = PoisonOnDrop(self);
@@ -181,16 +188,14 @@ impl GroupCommit {
                     debug_assert!(synced >= lsn, "leading covers what was queued before it");
                     if self.cover(synced, lsn) {
                         mem::forget(guard);
-                        return if self.synced() >= lsn {
-                            Ok(())
-                        } else {
-                            Err(Error::DurabilityUnknown)
-                        };
+                        return if self.synced() >= lsn { Ok(()) } else { Err(self.unknown()) };
                     }
                 }
-                Err(_) => {
+                Err(error) => {
+                    // Before anyone is told, so that everyone is told why.
+                    let _ = self.cause.set(Arc::new(error));
                     drop(guard);
-                    return Err(Error::DurabilityUnknown);
+                    return Err(self.unknown());
                 }
             }
         }
@@ -327,7 +332,7 @@ mod tests {
                             covered => covered,
                         });
                         if done.is_err() {
-                            assert!(matches!(done, Err(Error::DurabilityUnknown)));
+                            assert!(matches!(done, Err(Error::DurabilityUnknown { .. })));
                             assert!(lsn > given.group.synced());
                             failed.fetch_add(1, Ordering::SeqCst);
                             return;
@@ -358,7 +363,7 @@ mod tests {
             });
             turn.wait();
             let waiter = given.group.wait(Lsn(2), || unreachable!("leading failed for good"));
-            assert!(matches!(waiter, Err(Error::DurabilityUnknown)));
+            assert!(matches!(waiter, Err(Error::DurabilityUnknown { .. })));
             assert!(leader.join().is_err());
         });
         assert!(given.group.is_poisoned());
@@ -390,6 +395,6 @@ mod tests {
         group.poison();
         assert_eq!(flag.0.load(Ordering::SeqCst), 2);
         let refused = group.register(Lsn(8), &waker);
-        assert!(matches!(refused, Poll::Ready(Err(Error::DurabilityUnknown))));
+        assert!(matches!(refused, Poll::Ready(Err(Error::DurabilityUnknown { .. }))));
     }
 }

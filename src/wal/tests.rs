@@ -463,7 +463,7 @@ fn a_short_write_to_a_full_disk_leaves_no_trace() {
     append(&mut log, 1..=3).unwrap();
     let next = disk.call_count();
     disk.shorten_write(next, 100);
-    disk.fail_call(next + 1, std::io::ErrorKind::StorageFull);
+    disk.fail_call(next + 1, io::ErrorKind::StorageFull);
     let refused = log.append(&mut batch(4..=9));
     assert!(matches!(refused, Err(Error::NoSpace { .. })), "{refused:?}");
     assert!(!log.is_poisoned());
@@ -482,7 +482,7 @@ fn after_a_failed_sync_or_write_nothing_is_written_or_synced() {
         append(&mut log, 1..=3).unwrap();
         log.sync().unwrap();
         let is_sync = kind == CallKind::Sync;
-        disk.fail_next(kind, std::io::ErrorKind::Other);
+        disk.fail_next(kind, io::ErrorKind::Other);
         let failed = append(&mut log, [4]).and_then(|()| log.sync().map(|_| ()));
         assert!(matches!(failed, Err(Error::Io { .. })), "{is_sync}: {failed:?}");
         assert!(log.is_poisoned());
@@ -516,7 +516,7 @@ fn every_failing_call_is_reported_and_what_was_synced_stays() {
     let clean = SimDisk::new(1);
     assert_eq!(workload(&clean), (90, true));
     for call in 0..clean.call_count() {
-        for error in [std::io::ErrorKind::Other, std::io::ErrorKind::StorageFull] {
+        for error in [io::ErrorKind::Other, io::ErrorKind::StorageFull] {
             let disk = SimDisk::new(call);
             disk.fail_call(call, error);
             let (synced, _) = workload(&disk);
@@ -549,7 +549,7 @@ fn a_sync_run_apart_covers_what_was_written_before_it() {
     assert_eq!(log.sync().unwrap(), Lsn(6));
     // Failing apart poisons like failing here.
     append(&mut log, 7..=7).unwrap();
-    disk.fail_next(CallKind::Sync, std::io::ErrorKind::Other);
+    disk.fail_next(CallKind::Sync, io::ErrorKind::Other);
     let done = log.begin_sync().run();
     // Until the log is told, nobody else may sync the same file and call it good.
     assert!(log.sync().is_err());
@@ -685,7 +685,8 @@ impl SimDisk {
         drop(recover(&self.shared()).unwrap());
         let mut disks = Vec::new();
         for point in self.crash_points() {
-            disks.extend(point.survivals(10, seed).into_iter().map(|survival| point.disk(survival)));
+            disks
+                .extend(point.survivals(10, seed).into_iter().map(|survival| point.disk(survival)));
         }
         disks
     }
@@ -716,7 +717,7 @@ fn what_a_failed_sync_left_in_the_cache_is_written_again() {
         append(&mut log, 1..=3).unwrap();
         log.sync().unwrap();
         append(&mut log, 4..=20).unwrap();
-        disk.fail_next(CallKind::Sync, std::io::ErrorKind::Other);
+        disk.fail_next(CallKind::Sync, io::ErrorKind::Other);
         assert!(log.sync().is_err());
         // The next process sees all records, and serves them.
         let killed = disk.after_kill();
@@ -734,7 +735,7 @@ fn a_footer_whose_sync_failed_is_written_again() {
         let mut log = log_on(&disk);
         append(&mut log, 1..=3).unwrap();
         log.sync().unwrap();
-        disk.fail_next(CallKind::Sync, std::io::ErrorKind::Other);
+        disk.fail_next(CallKind::Sync, io::ErrorKind::Other);
         assert!(log.seal().is_err());
         // The next process finds the segment sealed, and puts another behind it.
         let killed = disk.after_kill();

@@ -314,7 +314,7 @@ impl Driver<'_> {
         self.trace.begun.push((calls, lsn));
         if let Err(error) = outcome {
             self.expect_failure(&error);
-            if matches!(error, Error::DurabilityUnknown) {
+            if matches!(error, Error::DurabilityUnknown { .. }) {
                 assert_eq!(self.unsure, None, "after a failed sync nothing is written");
                 self.trace.history.insert(lsn, model);
                 self.unsure = Some(lsn);
@@ -346,7 +346,7 @@ impl Driver<'_> {
                 Error::Io { .. }
                     | Error::NoSpace { .. }
                     | Error::Poisoned
-                    | Error::DurabilityUnknown
+                    | Error::DurabilityUnknown { .. }
             ),
             "a failing disk made the error {error}"
         );

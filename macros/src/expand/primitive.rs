@@ -63,8 +63,7 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
         Some(quote! {
             #(#cfgs)*
             {
-                let how: fn(&Self) -> #ty = #how;
-                self.#member = how(self);
+                self.#member = #private::rebuild::<Self, #ty>(#how, self);
             }
         })
     });

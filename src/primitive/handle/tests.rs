@@ -24,7 +24,7 @@ pub struct Tally {
 
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error("refused")]
-pub struct Refused;
+pub(super) struct Refused;
 
 #[operations]
 impl Tally {
