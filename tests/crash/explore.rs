@@ -188,7 +188,8 @@ impl Explorer<'_> {
         let call = point.before();
         self.tally.points += 1;
         let ceiling = self.trace.ceiling(call);
-        for survival in point.survivals(self.effort.states_per_point, self.effort.seed) {
+        let seed = self.seed_for("crash");
+        for survival in point.survivals(self.effort.states_per_point, seed) {
             self.tally.states += 1;
             let disk = point.disk(survival);
             let place = format!("crashed before call {call}, {survival:?}");
@@ -215,7 +216,7 @@ impl Explorer<'_> {
         let Some(lsn) = self.open_and_check(&disk, &place) else { return };
         let ceiling = self.trace.ceiling(call);
         self.bounds(lsn, self.trace.floor_after_kill(call), ceiling, &place);
-        if !call.is_multiple_of(self.effort.kill_one_in) {
+        if !Random::new(self.seed_for(&place)).one_in(self.effort.kill_one_in) {
             self.lose_power(&disk.crash_point(), &place, [lsn, lsn]);
             return;
         }
@@ -230,7 +231,7 @@ impl Explorer<'_> {
 
     fn lose_power(&mut self, point: &CrashPoint, place: &str, [floor, ceiling]: [u64; 2]) {
         let most = self.effort.states_per_recovery_point;
-        for survival in point.survivals(most, self.effort.seed) {
+        for survival in point.survivals(most, self.seed_for(place)) {
             self.tally.double_states += 1;
             let call = point.before();
             let place = format!("{place}; its recovery crashed before call {call}, {survival:?}");
@@ -280,7 +281,7 @@ impl Explorer<'_> {
         self.known.insert(fingerprint, lsn);
         let lsn = lsn?;
         self.older_snapshot(&before, lsn, place);
-        if fingerprint.is_multiple_of(self.effort.close_look_one_in) {
+        if fingerprint % self.effort.close_look_one_in == 0 {
             self.recover_again(&before, lsn, place);
             self.recover_and_go_on(disk, lsn, place);
             self.crash_recovery(disk, lsn, place);
@@ -380,6 +381,15 @@ impl Explorer<'_> {
             return None;
         }
         Some(lsn)
+    }
+
+    /// A seed of its own for each place: the same choices everywhere would try little.
+    fn seed_for(&self, place: &str) -> u64 {
+        let bytes = self.name.bytes().chain(place.bytes());
+        let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        hash ^ self.effort.seed
     }
 
     fn wrong(&mut self, place: &str, what: &str) {

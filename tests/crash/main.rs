@@ -39,9 +39,9 @@ fn effort() -> Effort {
         Effort {
             seed,
             states_per_point: 6,
-            states_per_recovery_point: 3,
+            states_per_recovery_point: 5,
             close_look_one_in: 8,
-            kill_one_in: 8,
+            kill_one_in: 3,
             failure_one_in: 4,
         }
     }
