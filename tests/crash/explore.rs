@@ -281,7 +281,7 @@ impl Explorer<'_> {
         self.known.insert(fingerprint, lsn);
         let lsn = lsn?;
         self.older_snapshot(&before, lsn, place);
-        if fingerprint % self.effort.close_look_one_in == 0 {
+        if fingerprint.is_multiple_of(self.effort.close_look_one_in) {
             self.recover_again(&before, lsn, place);
             self.recover_and_go_on(disk, lsn, place);
             self.crash_recovery(disk, lsn, place);
