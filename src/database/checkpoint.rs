@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Core, Files, Writer, locked};
+use super::{Core, Files, Mistake, Writer, locked};
 use crate::error::{Error, Result};
 use crate::id::{DatabaseId, Lsn};
 use crate::primitive::SectionWriter;
@@ -112,6 +112,9 @@ impl Core {
             Ok(!damaged.contains(&lsn) && snapshot::opens(&files.disk, lsn, database)?)
         })?;
         report.snapshots_removed = pruned.removed.len();
+        if self.planted.is(Mistake::PrunePastOlderSnapshot) {
+            locked(&files.log).prune(state.lsn)?;
+        }
         if let Some(floor) = pruned.kept.last().filter(|_| pruned.kept.len() >= checkpoints.kept) {
             report.segments_removed = locked(&files.log).prune(*floor)?;
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
-use super::{Core, Durability, Files, Transaction, Writer, locked};
+use super::{Core, Durability, Files, Mistake, Transaction, Writer, locked};
 use crate::error::{Error, Result};
 use crate::format::{RECORD_BYTES_MAX, record};
 use crate::id::Lsn;
@@ -69,7 +69,18 @@ impl Core {
         let writer = self.writer_with_room()?;
         let _inside = Inside::enter(self);
         let mut tx = Transaction::begin(writer, (self.clock)());
-        let value = body(&mut tx)?;
+        let value = match body(&mut tx) {
+            Ok(value) => value,
+            Err(error) => {
+                if self.planted.is(Mistake::LogAborted) && !tx.is_empty() {
+                    self.enqueue(&mut tx)?;
+                    let lsn = tx.lsn();
+                    drop(tx);
+                    locked(&self.writer).state.lsn = lsn;
+                }
+                return Err(error);
+            }
+        };
         if tx.is_empty() {
             return Ok((value, tx.writer().lsn()));
         }
@@ -128,6 +139,7 @@ impl Core {
     /// Waits until the record at `lsn` is as durable as the mode promises.
     pub(super) fn wait_durable(&self, lsn: Lsn) -> Result<()> {
         match self.durability {
+            Durability::Strict if self.planted.is(Mistake::AcknowledgeBeforeSync) => Ok(()),
             Durability::Strict => self.wait_synced(lsn),
             Durability::Buffered { .. } | Durability::InMemory => Ok(()),
         }
@@ -162,6 +174,11 @@ impl Core {
         let strict = self.durability == Durability::Strict;
         let closed = strict.then(|| writer.state.publish(&self.published.load()));
         drop(writer);
+        if let Some(closed) = &closed
+            && self.planted.is(Mistake::PublishBeforeSync)
+        {
+            self.published.store(Arc::new(closed.clone()));
+        }
         log.append(&mut batch)?;
         log.give_spare(batch);
         if strict {

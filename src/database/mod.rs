@@ -8,6 +8,7 @@
 
 mod checkpoint;
 mod commit;
+mod mistake;
 mod options;
 mod pending;
 mod run;
@@ -25,6 +26,7 @@ use arc_swap::ArcSwap;
 
 use crate::clock::Clock;
 use crate::database::checkpoint::Checkpoints;
+use crate::database::mistake::Planted;
 use crate::database::ticker::Ticker;
 use crate::database::writer::Writer;
 use crate::disk::{DiskRef, FileRef, OsDisk};
@@ -38,6 +40,7 @@ use crate::wal::{GroupCommit, Log};
 
 pub use checkpoint::CheckpointReport;
 pub use commit::RecordTooLarge;
+pub use mistake::Mistake;
 pub use options::{Durability, Options};
 pub use pending::Pending;
 pub use run::Run;
@@ -77,6 +80,7 @@ pub(crate) struct Core {
     durability: Durability,
     unsynced_bytes_max: usize,
     clock: Clock,
+    planted: Planted,
     writer: Mutex<Writer>,
     /// The last record applied in memory, readable without the writer's lock.
     applied: AtomicU64,
@@ -281,6 +285,7 @@ impl Core {
             durability: options.durability,
             unsynced_bytes_max: options.unsynced_bytes_max,
             clock: Arc::clone(&options.clock),
+            planted: options.planted,
             writer: Mutex::new(Writer::new(state, crate::id::Epoch(1), 0)),
             applied: AtomicU64::new(0),
             published: ArcSwap::from_pointee(published),
@@ -304,6 +309,7 @@ impl Core {
             durability: options.durability,
             unsynced_bytes_max: options.unsynced_bytes_max,
             clock: Arc::clone(&options.clock),
+            planted: options.planted,
             writer: Mutex::new(Writer::new(state, log.epoch(), log.room())),
             applied: AtomicU64::new(lsn.0),
             published: ArcSwap::from_pointee(published),

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use crate::clock::{self, Clock};
 use crate::database::Database;
+#[cfg(feature = "testing")]
+use crate::database::Mistake;
+use crate::database::mistake::Planted;
 use crate::disk::DiskRef;
 use crate::error::Result;
 use crate::id::Timestamp;
@@ -51,6 +54,7 @@ pub struct Options {
     pub(crate) clock: Clock,
     pub(crate) progress: Option<ProgressFn>,
     pub(crate) disk: Option<DiskRef>,
+    pub(crate) planted: Planted,
 }
 
 /// Default of [`Options::segment_bytes`].
@@ -82,6 +86,7 @@ impl Default for Options {
             clock: clock::system(),
             progress: None,
             disk: None,
+            planted: Planted::default(),
         }
     }
 }
@@ -177,6 +182,13 @@ impl Options {
     /// [`Error`](crate::Error). No file was changed then.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Database> {
         Database::open_with(path.as_ref(), self)
+    }
+
+    /// Plants a mistake, to see that a test notices it.
+    #[cfg(feature = "testing")]
+    pub fn plant(mut self, mistake: Mistake) -> Options {
+        self.planted = Planted::new(mistake);
+        self
     }
 
     pub(crate) fn recovery(&self) -> recovery::Settings {

@@ -19,6 +19,7 @@ pub use crash::{CrashPoint, Survival};
 pub use disk::{MachineOff, SimDisk};
 pub use random::Random;
 
+pub use crate::database::Mistake;
 pub use crate::disk::{
     Disk, DiskFile, DiskRef, FileRef, Listed, OpenMode, OsDisk, read_full_at, write_all_at,
 };

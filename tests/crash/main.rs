@@ -15,7 +15,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use freehold::testing::{CallKind, Random};
+use freehold::testing::{CallKind, Mistake, Random};
 
 use explore::{Effort, Tally, explore, explore_failures};
 use workload::{Mode, Plant, Setup, Start, Step, workloads};
@@ -153,4 +153,28 @@ fn a_file_sync_left_out_is_caught() {
             options
         })),
     );
+}
+
+fn is_caught_in_the_engine(name: &str, mistake: Mistake) {
+    is_caught(name, Some(Arc::new(move |_, options| options.plant(mistake))));
+}
+
+#[test]
+fn an_acknowledgement_before_the_sync_is_caught() {
+    is_caught_in_the_engine("ack before sync", Mistake::AcknowledgeBeforeSync);
+}
+
+#[test]
+fn a_view_before_the_sync_is_caught() {
+    is_caught_in_the_engine("publish before sync", Mistake::PublishBeforeSync);
+}
+
+#[test]
+fn an_aborted_transaction_in_the_log_is_caught() {
+    is_caught_in_the_engine("replay of an aborted transaction", Mistake::LogAborted);
+}
+
+#[test]
+fn a_log_pruned_past_the_older_snapshot_is_caught() {
+    is_caught_in_the_engine("prune past the older snapshot", Mistake::PrunePastOlderSnapshot);
 }

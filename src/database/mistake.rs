@@ -1,0 +1,39 @@
+//! Mistakes planted on purpose, so that tests can be seen to notice them. A build without the feature
+//! `testing` has none: what asks for one is constant there.
+
+/// A mistake an engine like this one could have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mistake {
+    /// A transaction returns before its record is synced.
+    AcknowledgeBeforeSync,
+    /// A view shows a record before it is synced.
+    PublishBeforeSync,
+    /// An aborted transaction's record joins the log, so that it is replayed.
+    LogAborted,
+    /// The log is pruned up to the newest snapshot instead of the oldest one kept.
+    PrunePastOlderSnapshot,
+}
+
+/// The mistake that was planted, if any.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Planted(#[cfg(feature = "testing")] Option<Mistake>);
+
+impl Planted {
+    #[cfg(feature = "testing")]
+    pub(super) fn new(mistake: Mistake) -> Planted {
+        Planted(Some(mistake))
+    }
+
+    /// Whether it is this one.
+    #[inline]
+    pub(super) fn is(self, mistake: Mistake) -> bool {
+        #[cfg(feature = "testing")]
+        return self.0 == Some(mistake);
+        #[cfg(not(feature = "testing"))]
+        {
+            let _ = mistake;
+            false
+        }
+    }
+}
