@@ -8,6 +8,11 @@
 //!   and in part, torn at 512 bytes; a name is durable after its directory was synced.
 //! - A write may be short; the caller goes on with the rest (see [`write_all_at`]).
 
+#![cfg_attr(
+    not(any(test, feature = "testing")),
+    expect(unreachable_pub, reason = "public with the feature `testing`, for disks of one's own")
+)]
+
 mod os;
 
 use std::io;
