@@ -416,7 +416,9 @@ fn guarded<T>(run: impl FnOnce() -> Result<T>) -> Result<T, String> {
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(format!("panicked: {}", text.unwrap_or("without a message")))
+            // On one line, as the places before it: the log of calls comes after.
+            let text = text.unwrap_or("without a message").replace('\n', ";");
+            Err(format!("panicked: {text}"))
         }
     }
 }
