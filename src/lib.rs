@@ -49,7 +49,7 @@ pub use primitive::private as __private;
 
 pub use database::{
     CheckpointReport, Database, Durability, Options, Pending, RecordTooLarge, Run, RunNameError,
-    RunTransaction, RunView, StateDigest, Transaction, View, verify,
+    RunTransaction, RunView, StateDigest, Transaction, View, inspect, verify,
 };
 pub use error::{Damage, Diverged, Error, Holder, Reason, RegistryError, Result};
 pub use format::snapshot::SnapshotSectionHeader;

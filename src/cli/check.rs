@@ -11,7 +11,7 @@ use crate::cli::args::CheckArguments;
 use crate::cli::failure::Failure;
 use crate::cli::input::{RecordedRun, Recording, STEPS_FILE, reread};
 use crate::cli::layout;
-use crate::cli::opening::open_existing;
+use crate::cli::opening::read_existing;
 use crate::cli::record::StepKind;
 use crate::cli::text::count;
 use crate::database::View;
@@ -33,8 +33,7 @@ pub(crate) struct Compared {
 /// `freehold check-runs DB PATH`.
 pub(crate) fn run(arguments: &CheckArguments, out: &mut dyn Write) -> Result<(), Failure> {
     let recording = Recording::read(&arguments.path)?;
-    let db = open_existing(&arguments.db)?;
-    let view = db.view();
+    let view = read_existing(&arguments.db)?;
     let compared = compare(&view, &recording)?;
     for run in recording.runs() {
         expect_whole(&view, run)?;

@@ -1,8 +1,7 @@
 //! `runs`, `steps`, `digest`: what a database holds, as it is read from a view.
 //!
-//! - A listing never makes a database: where none is, it says so.
-//! - There is no opening for reading only yet. So a listing opens for writing: it takes the lock,
-//!   and begins a new segment; it makes no checkpoint when it closes, and changes no state.
+//! - A listing never makes a database: where none is, it says so. It changes no file; the database
+//!   must not be open elsewhere.
 //! - With `--json`, each line is one JSON object; `steps --json` writes the records as they were
 //!   imported, byte for byte.
 
@@ -17,7 +16,7 @@ use crate::cli::failure::Failure;
 use crate::cli::input::reread;
 use crate::cli::layout;
 use crate::cli::moment::Moment;
-use crate::cli::opening::open_existing;
+use crate::cli::opening::read_existing;
 use crate::cli::record::{RunRecord, StepKind};
 use crate::cli::story;
 use crate::cli::text::{Side, Table, count, one_line};
@@ -57,8 +56,7 @@ struct RunLine<'a> {
 
 /// `freehold runs DB`.
 pub(crate) fn runs(arguments: &ListingArguments, out: &mut dyn Write) -> Result<(), Failure> {
-    let db = open_existing(&arguments.db)?;
-    let view = db.view();
+    let view = read_existing(&arguments.db)?;
     if arguments.json {
         for row in view.runs() {
             if let Some(line) = run_line(&view, row) {
@@ -136,8 +134,7 @@ pub(crate) fn runs_table(view: &View, name_characters_max: usize) -> Table {
 
 /// `freehold steps DB RUN`.
 pub(crate) fn steps(arguments: &StepsArguments, out: &mut dyn Write) -> Result<(), Failure> {
-    let db = open_existing(&arguments.db)?;
-    let view = db.view();
+    let view = read_existing(&arguments.db)?;
     let run = find_run(&arguments.db, &view, &arguments.run)?;
     if !arguments.json {
         return story::write(out, &run, arguments.full);
@@ -160,8 +157,7 @@ struct DigestLine<'a> {
 
 /// `freehold digest DB`. Runs go by name, the root by the empty one.
 pub(crate) fn digest(arguments: &ListingArguments, out: &mut dyn Write) -> Result<(), Failure> {
-    let db = open_existing(&arguments.db)?;
-    let view = db.view();
+    let view = read_existing(&arguments.db)?;
     for digest in view.digest()? {
         let row = view.runs().find(|row| row.id == digest.run);
         let line = DigestLine {

@@ -1,8 +1,8 @@
 //! How the tool opens a database.
 //!
 //! - Only an import makes one; everything else refuses a path where nothing is.
-//! - No checkpoint when it closes: a listing leaves the state's files alone, and an import leaves
-//!   its log to be read.
+//! - A listing changes nothing. An import makes no checkpoint when it closes, and leaves its log to be
+//!   read.
 //! - An opening that takes long is seen to go on, on a terminal.
 
 use std::io;
@@ -12,12 +12,18 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::args::ImportSettings;
 use crate::cli::failure::Failure;
-use crate::database::{Database, Options};
+use crate::database::{Database, Options, View, inspect};
 use crate::error::Result;
 use crate::id::Timestamp;
 use crate::recovery::{Control, Phase};
 
 const NANOSECONDS_PER_SECOND: u64 = 1_000_000_000;
+
+/// Reads a database that is there, and changes nothing.
+pub(crate) fn read_existing(path: &Path) -> Result<View, Failure> {
+    expect_database(path)?;
+    Ok(inspect(path)?)
+}
 
 /// Opens a database that is there.
 pub(crate) fn open_existing(path: &Path) -> Result<Database, Failure> {

@@ -132,7 +132,10 @@ impl Core {
             }
         }
         writer.room -= needed;
-        files.wal_bytes.fetch_add(needed, Ordering::Relaxed);
+        let before = files.wal_bytes.fetch_add(needed, Ordering::Relaxed);
+        if files.checkpoint_bytes.is_some_and(|most| before < most && most <= before + needed) {
+            self.nudge();
+        }
         Ok(())
     }
 

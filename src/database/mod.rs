@@ -20,14 +20,14 @@ mod writer;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 
 use crate::clock::Clock;
 use crate::database::checkpoint::Checkpoints;
 use crate::database::mistake::Planted;
-use crate::database::ticker::Ticker;
+use crate::database::ticker::{Nudge, Ticker};
 use crate::database::writer::Writer;
 use crate::disk::{DiskRef, FileRef, OsDisk};
 use crate::error::Result;
@@ -89,6 +89,8 @@ pub(crate) struct Core {
     group: GroupCommit,
     /// `None`: in memory only.
     files: Option<Files>,
+    /// How to reach the ticker; not set in memory and on a simulated disk, which have none.
+    nudge: OnceLock<Nudge>,
     closed: AtomicBool,
     report: RecoveryReport,
 }
@@ -171,9 +173,8 @@ impl Database {
         body: impl FnOnce(&mut Transaction<'_>) -> Result<T>,
     ) -> Result<(T, Pending)> {
         let (value, lsn) = self.core().run_transaction("submit", body)?;
-        if let Some(ticker) = &self.owner.ticker {
-            ticker.nudge();
-        }
+        // In case nobody waits for it.
+        self.core().nudge();
         Ok((value, Pending::new(self.clone(), lsn)))
     }
 
@@ -249,6 +250,31 @@ impl Database {
     }
 }
 
+/// Reads the database in the directory `path` as opening would, and says what state it holds. Nothing
+/// is changed, and nothing of it can be; the database must not be open.
+///
+/// ```
+/// use freehold::prelude::*;
+/// # #[cfg(feature = "kv")] {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path();
+/// # Database::open(path)?.transaction(|tx| tx.on::<KvStore>().put(b"key", b"value"))?;
+/// let view = freehold::inspect(path)?;
+/// assert_eq!(view.on::<KvStore>().len(), 1);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// What opening would refuse.
+pub fn inspect(path: impl AsRef<Path>) -> Result<View> {
+    let disk: DiskRef = Arc::new(OsDisk::new(path.as_ref()));
+    let registry = PrimitiveRegistry::linked()?;
+    let (mut state, _) = recovery::inspect(&disk, registry, &Options::new().recovery())?;
+    Ok(View { published: Arc::new(state.publish_all()), empty: empty_instances(registry) })
+}
+
 /// Reads every file of the database in the directory `path` and says what opening it would find,
 /// the torn tail it would cut included. Nothing is changed; the database must not be open.
 ///
@@ -292,6 +318,7 @@ impl Core {
             empty: empty_instances(registry),
             group: GroupCommit::new(Lsn::ZERO),
             files: None,
+            nudge: OnceLock::new(),
             closed: AtomicBool::new(false),
             report: RecoveryReport::default(),
         }
@@ -324,6 +351,7 @@ impl Core {
                 wal_bytes: AtomicU64::new(wal_bytes),
                 lock: Mutex::new(Some(lock)),
             }),
+            nudge: OnceLock::new(),
             closed: AtomicBool::new(false),
             report,
         }

@@ -66,17 +66,12 @@ impl Future for Pending {
         if core.is_durable(self.lsn) {
             return Poll::Ready(Ok(()));
         }
-        match self.database.owner.ticker.as_ref() {
-            Some(ticker) => match core.group.register(self.lsn, context.waker()) {
-                Poll::Pending => {
-                    ticker.nudge();
-                    Poll::Pending
-                }
-                ready => ready,
-            },
+        let registered = core.group.register(self.lsn, context.waker());
+        if registered.is_pending() && !core.nudge() {
             // Without a background thread nobody else would lead.
-            None => Poll::Ready(core.wait_durable(self.lsn)),
+            return Poll::Ready(core.wait_durable(self.lsn));
         }
+        registered
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::thread::{self, JoinHandle};
+use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
 use super::{Core, Durability, locked};
@@ -12,11 +12,17 @@ use crate::error::{Error, Result};
 /// How often it looks when nobody asks.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The thread's handle.
+/// The thread, to its owner.
 pub(super) struct Ticker {
-    shared: Arc<Shared>,
+    nudge: Nudge,
     thread: Mutex<Option<JoinHandle<()>>>,
-    unpark: thread::Thread,
+}
+
+/// The thread, to those who have work for it.
+#[derive(Clone)]
+pub(super) struct Nudge {
+    shared: Arc<Shared>,
+    thread: Thread,
 }
 
 #[derive(Default)]
@@ -37,25 +43,31 @@ impl Ticker {
             .name("freehold".into())
             .spawn(move || run(&weak, &its, interval))
             .map_err(|source| Error::io("start a thread", std::path::Path::new("."), source))?;
-        let unpark = thread.thread().clone();
-        Ok(Ticker { shared, thread: Mutex::new(Some(thread)), unpark })
-    }
-
-    /// Asks it to sync what is queued, now.
-    pub(super) fn nudge(&self) {
-        if !self.shared.nudged.swap(true, Ordering::AcqRel) {
-            self.unpark.unpark();
-        }
+        let nudge = Nudge { shared, thread: thread.thread().clone() };
+        // Nobody else sets it: a core has one ticker.
+        let _ = core.nudge.set(nudge.clone());
+        Ok(Ticker { nudge, thread: Mutex::new(Some(thread)) })
     }
 
     /// Ends it and waits for its end.
     pub(super) fn stop(&self) {
-        self.shared.stop.store(true, Ordering::Release);
-        self.unpark.unpark();
+        self.nudge.shared.stop.store(true, Ordering::Release);
+        self.nudge.thread.unpark();
         if let Some(thread) = locked(&self.thread).take() {
             // A panic in it was printed; closing goes on.
             let _ = thread.join();
         }
+    }
+}
+
+impl Core {
+    /// Asks the ticker to look now. `false`: there is none.
+    pub(super) fn nudge(&self) -> bool {
+        let Some(nudge) = self.nudge.get() else { return false };
+        if !nudge.shared.nudged.swap(true, Ordering::AcqRel) {
+            nudge.thread.unpark();
+        }
+        true
     }
 }
 

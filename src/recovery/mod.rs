@@ -84,6 +84,7 @@ pub(crate) fn open(
     let watch = Stopwatch::start();
     let look = look::look(disk)?;
     let plan = plan::plan(&look.found)?;
+    let planned = watch.elapsed();
     let mut recovered = match &plan {
         Some(plan) => recover(disk, registry, settings, &look, plan)?,
         None => {
@@ -93,13 +94,22 @@ pub(crate) fn open(
             Recovered::new(registry, &look)
         }
     };
-    let planned = watch.elapsed().saturating_sub(recovered.report.times.load);
-    recovered.report.times.plan = planned.saturating_sub(recovered.report.times.replay);
+    recovered.report.times.plan = planned;
     let repairing = Stopwatch::start();
     let log = repair::repair(disk, settings, &look, plan.as_ref(), &mut recovered)?;
     recovered.report.times.repair = repairing.elapsed();
     let Recovered { state, report, damaged_snapshots, .. } = recovered;
     Ok(Opened { state, log, lock, report, damaged_snapshots })
+}
+
+/// Reads what opening would read. Nothing is changed.
+pub(crate) fn inspect(
+    disk: &DiskRef,
+    registry: &'static PrimitiveRegistry,
+    settings: &Settings,
+) -> Result<(State, RecoveryReport)> {
+    let (_, recovered) = read(disk, registry, settings)?;
+    Ok((recovered.state, recovered.report))
 }
 
 /// Reads everything and says what opening would find. Nothing is changed.
@@ -108,16 +118,7 @@ pub(crate) fn verify(
     registry: &'static PrimitiveRegistry,
     settings: &Settings,
 ) -> Result<RecoveryReport> {
-    let nothing = |found| Error::NotADatabase { path: disk.full_path(Path::new("")).into(), found };
-    if !look::is_there(disk)? {
-        return Err(nothing("there is nothing"));
-    }
-    let _lock = lock::take_to_read(disk)?;
-    let look = look::look(disk)?;
-    let Some(plan) = plan::plan(&look.found)? else {
-        return Err(nothing("the directory is empty"));
-    };
-    let mut recovered = recover(disk, registry, settings, &look, &plan)?;
+    let (look, mut recovered) = read(disk, registry, settings)?;
     for snapshot in &look.found.snapshots {
         if recovered.damaged_snapshots.contains(&snapshot.lsn) {
             continue;
@@ -131,6 +132,28 @@ pub(crate) fn verify(
         recovered.report.cut = repair::cut(reader, tail, None);
     }
     Ok(recovered.report)
+}
+
+/// Looks, plans, loads and replays, under the lock and without changing anything.
+fn read(
+    disk: &DiskRef,
+    registry: &'static PrimitiveRegistry,
+    settings: &Settings,
+) -> Result<(Look, Recovered)> {
+    let nothing = |found| Error::NotADatabase { path: disk.full_path(Path::new("")).into(), found };
+    if !look::is_there(disk)? {
+        return Err(nothing("there is nothing"));
+    }
+    let _lock = lock::take_to_read(disk)?;
+    let watch = Stopwatch::start();
+    let look = look::look(disk)?;
+    let Some(plan) = plan::plan(&look.found)? else {
+        return Err(nothing("the directory is empty"));
+    };
+    let planned = watch.elapsed();
+    let mut recovered = recover(disk, registry, settings, &look, &plan)?;
+    recovered.report.times.plan = planned;
+    Ok((look, recovered))
 }
 
 /// The state in memory, and what is known of the files.

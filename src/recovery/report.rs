@@ -53,7 +53,7 @@ pub struct Cut {
     pub offset: u64,
     /// How many bytes up to the last one that is not zero.
     pub bytes: u64,
-    /// Where a copy of them is, below the database's directory.
+    /// Where a copy of them is, below the database's directory; empty if nothing was cut yet.
     pub quarantine: Box<str>,
 }
 
@@ -137,11 +137,12 @@ impl fmt::Display for RecoveryReport {
             writeln!(f, "  snapshot not used: {damage}")?;
         }
         if let Some(cut) = &self.cut {
-            writeln!(
-                f,
-                "  torn tail: segment {} at {}, {} bytes cut, copied to {}",
-                cut.segment, cut.offset, cut.bytes, cut.quarantine
-            )?;
+            let Cut { segment, offset, bytes, quarantine } = cut;
+            write!(f, "  torn tail: segment {segment} at {offset}, {bytes} bytes ")?;
+            match &**quarantine {
+                "" => writeln!(f, "would be cut, never acknowledged as synced")?,
+                _ => writeln!(f, "cut, copied to {quarantine}")?,
+            }
         }
         for row in &self.detached {
             writeln!(
