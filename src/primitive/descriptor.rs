@@ -73,11 +73,6 @@ impl Descriptor {
     /// The descriptor of `P`.
     #[must_use]
     pub const fn of<P: PrimitiveStorageExt>(origin: Origin) -> Descriptor {
-        assert!(P::TYPE_ID == P::CLAIMED_TYPE_ID, "TYPE_ID is not the type ID that is registered");
-        assert!(
-            same(P::WAL_TYPES, P::CLAIMED_WAL_TYPES),
-            "WAL_TYPES are not the WAL types that are registered"
-        );
         Descriptor {
             name: P::NAME,
             former_names: P::FORMER_NAMES,
@@ -243,20 +238,6 @@ impl fmt::Debug for Descriptor {
             .field("origin", &self.origin)
             .finish_non_exhaustive()
     }
-}
-
-const fn same(left: &[u8], right: &[u8]) -> bool {
-    if left.len() != right.len() {
-        return false;
-    }
-    let mut index = 0;
-    while index < left.len() {
-        if left[index] != right[index] {
-            return false;
-        }
-        index += 1;
-    }
-    true
 }
 
 fn create<P: PrimitiveStorageExt>() -> Instance {

@@ -47,6 +47,26 @@ pub const fn claims<P: Registered>(wal_type: u8) -> bool {
     claimed.is_empty()
 }
 
+/// Whether the trait's constants are what the registration claims.
+#[must_use]
+pub const fn is_registered_as_claimed<P: PrimitiveStorageExt>() -> bool {
+    P::TYPE_ID == P::CLAIMED_TYPE_ID && same(P::WAL_TYPES, P::CLAIMED_WAL_TYPES)
+}
+
+const fn same(left: &[u8], right: &[u8]) -> bool {
+    if left.len() != right.len() {
+        return false;
+    }
+    let mut index = 0;
+    while index < left.len() {
+        if left[index] != right[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
 /// Refuses two fields whose names have the same hash.
 pub const fn assert_distinct(tags: &[u32]) {
     let mut first = 0;

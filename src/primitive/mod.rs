@@ -51,8 +51,8 @@ pub mod private {
     pub use super::descriptor::FREEHOLD_1_PRIMITIVES;
     pub use super::descriptor::{Descriptor, Origin};
     pub use super::guards::{
-        NotResult, Probe, ResultOf, assert_distinct, claims, fresh, reason, rebuild,
-        unknown_operation,
+        NotResult, Probe, ResultOf, assert_distinct, claims, fresh, is_registered_as_claimed,
+        reason, rebuild, unknown_operation,
     };
     pub use super::section::Rows;
     pub use super::shape::{Shape, table_tag};

@@ -83,7 +83,7 @@ fn operation(
         visibility: method.vis.clone(),
         signature: signature.clone(),
         docs: of(&["doc"]),
-        carried: of(&["must_use", "deprecated", "allow", "expect", "inline"]),
+        carried: of(&["must_use", "deprecated", "allow"]),
         cfgs: of(&["cfg"]),
         context,
         arguments,

@@ -60,6 +60,11 @@ pub(super) fn expand(
             #(#owned)*
             #(#checks)*
 
+            const _: () = ::core::assert!(
+                #private::is_registered_as_claimed::<#primitive>(),
+                "TYPE_ID and WAL_TYPES are not what is registered: leave them out"
+            );
+
             #[#private::linkme::distributed_slice(#private::FREEHOLD_1_PRIMITIVES)]
             #[linkme(crate = #private::linkme)]
             static PRIMITIVE: #private::Descriptor =
