@@ -132,6 +132,7 @@ impl Everything {
 
     /// Values of the user's own types, by value and by reference.
     #[wal(0xd4)]
+    #[expect(clippy::ptr_arg, reason = "a reference to an owned value is what is tried here")]
     pub fn draw(&mut self, layer: u8, name: &String, what: &Drawn, point: Point, of: &[u8; 4]) {
         self.drawn.insert((layer, name.clone()), what.clone());
         self.points.insert(u64::from(layer), [point, Point::default()]);
@@ -202,14 +203,14 @@ impl Everything {
     }
 
     /// Is not there.
-    #[cfg(any())]
+    #[cfg(doc)]
     #[wal(0xdd)]
     pub fn absent(&mut self, what: Absent) -> Absent {
         what
     }
 
     /// Is there.
-    #[cfg(all())]
+    #[cfg(not(doc))]
     #[wal(0xdd)]
     pub fn present(&mut self) {
         self.saw("present");
@@ -567,7 +568,7 @@ mod before_and_now {
             bytes.extend_from_slice(row);
             bytes.resize(bytes.len().next_multiple_of(8), 0);
             let words =
-                bytes.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap()));
+                bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap()));
             self.0.push((table, words.collect()));
             Ok(())
         }
@@ -579,7 +580,7 @@ mod before_and_now {
                 .0
                 .iter()
                 .map(|(tag, words)| {
-                    (*tag, words.iter().flat_map(|word| word.to_ne_bytes()).collect())
+                    (*tag, words.iter().flat_map(|word| word.to_le_bytes()).collect())
                 })
                 .collect();
             // Allocations of this size are aligned to 8 and more.
