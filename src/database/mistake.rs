@@ -1,6 +1,11 @@
 //! Mistakes planted on purpose, so that tests can be seen to notice them. A build without the feature
 //! `testing` has none: what asks for one is constant there.
 
+#![cfg_attr(
+    not(any(test, feature = "testing")),
+    expect(unreachable_pub, reason = "public with the feature `testing` only")
+)]
+
 /// A mistake an engine like this one could have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -17,10 +22,10 @@ pub enum Mistake {
 
 /// The mistake that was planted, if any.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Planted(#[cfg(feature = "testing")] Option<Mistake>);
+pub(crate) struct Planted(#[cfg(any(test, feature = "testing"))] Option<Mistake>);
 
 impl Planted {
-    #[cfg(feature = "testing")]
+    #[cfg(any(test, feature = "testing"))]
     pub(super) fn new(mistake: Mistake) -> Planted {
         Planted(Some(mistake))
     }
@@ -28,9 +33,9 @@ impl Planted {
     /// Whether it is this one.
     #[inline]
     pub(super) fn is(self, mistake: Mistake) -> bool {
-        #[cfg(feature = "testing")]
+        #[cfg(any(test, feature = "testing"))]
         return self.0 == Some(mistake);
-        #[cfg(not(feature = "testing"))]
+        #[cfg(not(any(test, feature = "testing")))]
         {
             let _ = mistake;
             false

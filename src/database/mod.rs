@@ -30,7 +30,7 @@ use crate::database::mistake::Planted;
 use crate::database::ticker::{Nudge, Ticker};
 use crate::database::writer::Writer;
 use crate::disk::{DiskRef, FileRef, OsDisk};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::{Lsn, RunId};
 use crate::primitive::Frozen;
 use crate::recovery::{self, RecoveryReport};
@@ -40,7 +40,10 @@ use crate::wal::{GroupCommit, Log};
 
 pub use checkpoint::CheckpointReport;
 pub use commit::RecordTooLarge;
+#[cfg(any(test, feature = "testing"))]
 pub use mistake::Mistake;
+#[cfg(not(any(test, feature = "testing")))]
+use mistake::Mistake;
 pub use options::{Durability, Options};
 pub use pending::Pending;
 pub use run::Run;
@@ -67,6 +70,12 @@ pub use view::{RunView, StateDigest, View};
 pub struct Database {
     owner: Arc<Owner>,
 }
+
+// What users rely on when they hand these to threads, so that a field added later cannot take it away.
+static_assertions::assert_impl_all!(Database: Clone, Send, Sync);
+static_assertions::assert_impl_all!(View: Clone, Send, Sync);
+static_assertions::assert_impl_all!(Pending: Send, Future);
+static_assertions::assert_impl_all!(Error: Send, Sync);
 
 /// What the handles share; dropping it closes the database.
 struct Owner {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::clock::{self, Clock};
 use crate::database::Database;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 use crate::database::Mistake;
 use crate::database::mistake::Planted;
 use crate::disk::DiskRef;
@@ -168,7 +168,7 @@ impl Options {
     /// Another disk than the operating system's, such as
     /// [`SimDisk`](crate::testing::SimDisk). No work is done in the background then, so that a
     /// test is the same every time.
-    #[cfg(feature = "testing")]
+    #[cfg(any(test, feature = "testing"))]
     pub fn disk(mut self, disk: DiskRef) -> Options {
         self.disk = Some(disk);
         self
@@ -185,7 +185,7 @@ impl Options {
     }
 
     /// Plants a mistake, to see that a test notices it.
-    #[cfg(feature = "testing")]
+    #[cfg(any(test, feature = "testing"))]
     pub fn plant(mut self, mistake: Mistake) -> Options {
         self.planted = Planted::new(mistake);
         self
