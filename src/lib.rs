@@ -1,47 +1,132 @@
 //! Freehold: an embedded storage core for programs that keep their state in memory and must not
 //! lose it.
 //!
-//! A data type is an ordinary struct with ordinary methods. Annotate it, link it, and it is logged,
-//! snapshotted, recovered and replayed. Two data types that claim the same type ID or the same WAL
-//! type byte do not build.
+//! A data type, a *primitive*, is an ordinary struct with ordinary methods. Annotate it, link it,
+//! and it is logged, snapshotted, recovered and replayed. Two primitives that claim the same type
+//! ID or the same WAL type byte do not build.
 //!
-//! Modules stand in the order of their layers: each may use only those above it.
+//! ```standalone_crate
+//! use freehold::prelude::*;
+//!
+//! /// Named counters.
+//! #[primitive(id = 0x80, wal = 0x80..=0x81)]
+//! #[derive(Clone, Default)]
+//! pub struct Counters {
+//!     counts: OrdMap<String, i64>,
+//! }
+//!
+//! #[operations]
+//! impl Counters {
+//!     /// Adds `by` to `name` and returns the new value.
+//!     #[wal(0x80)]
+//!     pub fn add(&mut self, name: &str, by: i64) -> i64 {
+//!         let count = self.get(name).unwrap_or(0).saturating_add(by);
+//!         self.counts.insert(name.to_owned(), count);
+//!         count
+//!     }
+//!
+//!     /// Forgets `name`.
+//!     #[wal(0x81)]
+//!     pub fn remove(&mut self, name: &str) -> Option<i64> {
+//!         self.counts.remove(name)
+//!     }
+//!
+//!     /// Reads need no attribute.
+//!     pub fn get(&self, name: &str) -> Option<i64> {
+//!         self.counts.get(name).copied()
+//!     }
+//! }
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! #   let directory = tempfile::tempdir()?;
+//! #   let path = directory.path();
+//!     let db = Database::open(path)?; // recovers
+//!     let hits = db.transaction(|tx| {
+//!         tx.on::<Counters>().remove("misses")?;
+//!         tx.on::<Counters>().add("hits", 1)
+//!     })?; // all of it, or nothing
+//!     assert_eq!(db.view().on::<Counters>().get("hits"), Some(hits)); // consistent, read-only
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Where to go on
+//!
+//! - [`macro@primitive`] and [`macro@operations`]: what can be annotated, and how. [`Stored`]: which
+//!   types fields and arguments may have. [`PrimitiveStorageExt`]: the same by hand.
+//! - [`Database`]: transactions, views, runs, checkpoints. [`Options`]: how it is opened.
+//! - [`Error`]: what can go wrong, by what can be done about it.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | feature | gives |
+//! |---|---|
+//! | `kv` | `primitives::KvStore`, type ID 1 |
+//! | `event` | `primitives::EventLog`, type ID 3 |
+//! | `state` | `primitives::StateCell`, type ID 4 |
+//! | `run` | `primitives::RunIndex`, type ID 6 |
+//! | `full` | these four |
+//! | `testing` | `testing`: the simulated disk, and the clock that stands still |
+//! | `cli` | the tool `freehold`, also as `cli::main` |
+//!
+//! A primitive of yours takes a type ID from 8 to 255 and WAL types from 0x80 to 0xff; also 1 to 7
+//! with the WAL types from ID × 16, as long as freehold's own is not linked.
 
 extern crate self as freehold;
 
+// The modules stand in the order of their layers: each may use only those above it.
+
+// The numbers that name things: LSNs, runs, segments, epochs.
 mod id;
 
+// The one public error.
 mod error;
 
+// Where timestamps come from.
 mod clock;
 
+// Every byte on disk, encoded and decoded; no I/O.
 mod format;
 
+// The only door to the operating system's files.
 mod disk;
 
+// What a primitive is: its trait, its descriptor, its handle, the types it can store.
 mod primitive;
 
+// The primitives that linking gathered, checked.
 mod registry;
 
+// The write-ahead log: appending, syncing, reading.
 mod wal;
 
+// Files with the full state at an LSN.
 mod snapshot;
 
+// The working state, and what of it is published to views.
 mod state;
 
+// Opening: look, plan, load, scan, replay, repair.
 mod recovery;
 
+// The database as its user has it.
 mod database;
 
+// What tests of primitives and of the engine are made of.
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
+// The primitives that ship with freehold.
 #[cfg(any(feature = "kv", feature = "event", feature = "state", feature = "run"))]
 pub mod primitives;
 
+// The tool.
 #[cfg(feature = "cli")]
 pub mod cli;
 
+// What a program imports with one line.
 pub mod prelude;
 
 #[doc(hidden)]

@@ -1,4 +1,4 @@
-//! The promise that a submitted transaction becomes durable.
+//! The promise that a submitted transaction becomes as durable as the mode says.
 
 use std::fmt;
 use std::future::Future;
@@ -9,8 +9,11 @@ use crate::database::Database;
 use crate::error::Result;
 use crate::id::Lsn;
 
-/// A transaction that is applied and logged, and not yet durable. Wait for it, ask it, or await it.
-/// Dropping it takes nothing back.
+/// A transaction that is applied, and perhaps not yet as durable as
+/// [`Options::durability`](crate::Options::durability) promises. Wait for it, ask it, or await it.
+///
+/// Dropping it takes nothing back. Until it is dropped, the database stays open, as with any other
+/// handle.
 ///
 /// ```
 /// use freehold::prelude::*;
@@ -41,13 +44,16 @@ impl Pending {
         self.lsn
     }
 
-    /// Whether it is durable now.
+    /// Whether it is as durable as promised now: synced in
+    /// [`Strict`](crate::Durability::Strict), with the operating system in
+    /// [`Buffered`](crate::Durability::Buffered), always in
+    /// [`InMemory`](crate::Durability::InMemory).
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.database.core().is_durable(self.lsn)
     }
 
-    /// Waits until it is durable.
+    /// Waits until it is as durable as promised.
     ///
     /// # Errors
     ///

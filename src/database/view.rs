@@ -121,7 +121,12 @@ impl RunView {
     /// The primitive `P` of this run; empty if the run never used it.
     #[must_use]
     pub fn on<P: PrimitiveStorageExt>(&self) -> &P {
-        const { assert!(!P::ROOT_ONLY, "this primitive lives in the root: use view.on") }
+        const {
+            assert!(
+                !P::ROOT_ONLY,
+                "this primitive lives in the root only: use `db.view().on::<..>()`"
+            )
+        }
         self.view.get(self.run)
     }
 
