@@ -17,7 +17,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub type Reason = Box<dyn std::error::Error + Send + Sync + 'static>;
 
 /// Whatever can go wrong.
-#[derive(Debug, thiserror::Error)]
+///
+/// `Debug` says what `Display` says, so that a `main` that returns an error prints it for a person.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused. Nothing was lost; the message says which call on which file.
@@ -122,6 +124,12 @@ pub enum Error {
         /// The ID or name asked for.
         run: Box<str>,
     },
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl Error {
@@ -234,15 +242,13 @@ pub enum Damage {
         /// What was to be read.
         of: &'static str,
     },
-    /// A primitive could not read its own section.
-    #[error("section of {primitive} in run {run} does not decode: {reason}")]
-    Section {
-        /// The primitive.
-        primitive: &'static str,
+    /// A run that cannot be what it is said to be.
+    #[error("run {run} {what}")]
+    Run {
         /// The run.
         run: RunId,
-        /// What the primitive said.
-        reason: Box<str>,
+        /// What is wrong with it.
+        what: &'static str,
     },
     /// A WAL type that no catalog names: corruption, or a newer engine.
     #[error("WAL type {wal_type:#04x} stands in no catalog")]
@@ -338,7 +344,7 @@ pub enum RegistryError {
         second: Box<str>,
     },
     /// Two linked primitives have the same name.
-    #[error("the name {name} is claimed by {first} and by {second}")]
+    #[error("the name {name} is claimed by {first} and by {second}: write `name = \"..\"` on one")]
     NameTwice {
         /// The name.
         name: Box<str>,
@@ -349,7 +355,8 @@ pub enum RegistryError {
     },
     /// The data belongs to a primitive of another name.
     #[error(
-        "type ID {type_id:#04x} belongs to {stored} in the data, the linked primitive is {linked}"
+        "type ID {type_id:#04x} or a WAL type of it belongs to {stored} in the data, the linked \
+         primitive is {linked}: if it was renamed, write `was = [\"{stored}\"]` on it"
     )]
     OtherName {
         /// The type ID.
@@ -384,6 +391,33 @@ pub enum RegistryError {
         stored: Box<str>,
         /// The arguments that are linked.
         linked: Box<str>,
+    },
+    /// A field of a primitive that is stored in a snapshot with another type.
+    #[error(
+        "{primitive} field {field} was {stored} and is now {linked}: restore it, or give the new one \
+         another name"
+    )]
+    OtherField {
+        /// The primitive.
+        primitive: Box<str>,
+        /// The field.
+        field: Box<str>,
+        /// Its type in the data.
+        stored: Box<str>,
+        /// Its type now.
+        linked: Box<str>,
+    },
+    /// A primitive cannot read what it once wrote into a snapshot, whose checksums are right.
+    #[error("{}: {primitive} in run {run} cannot read its section: {reason}", file.display())]
+    Section {
+        /// The snapshot, below the database's directory.
+        file: Box<Path>,
+        /// The primitive.
+        primitive: &'static str,
+        /// The run.
+        run: RunId,
+        /// What the primitive said.
+        reason: Box<str>,
     },
     /// The data needs a primitive that is not linked, and the options insist.
     #[error(

@@ -265,7 +265,7 @@ mod tests {
         );
         assert_eq!(
             said(&[&C, &C_AGAIN]),
-            "the name C is claimed by C (src/lib.rs:5) and by C (src/lib.rs:6)"
+            "the name C is claimed by C (src/lib.rs:5) and by C (src/lib.rs:6): write `name = \"..\"` on one"
         );
     }
 

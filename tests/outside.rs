@@ -127,3 +127,13 @@ fn what_a_program_does_not_link_it_carries_through() {
     assert_ne!(oldest.as_deref(), Some("000001.wal"), "the log behind was pruned");
     write(&db, 3);
 }
+
+/// A primitive whose section is one piece of bytes: carried before it was ever in a snapshot, it has
+/// entries and no section.
+#[test]
+fn a_primitive_written_by_hand_is_carried_before_its_first_snapshot() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(run("vector_by_hand", directory.path()), "1 vectors");
+    assert_eq!(run("kv_only", directory.path()), "carried vector");
+    assert_eq!(run("vector_by_hand", directory.path()), "2 vectors");
+}

@@ -51,12 +51,14 @@ impl Core {
                 return Err(Error::Closed);
             }
             self.group.refuse_poisoned()?;
+            if writer.lsn() == Lsn::ZERO {
+                // Nothing was ever committed: there is no state, and no log that leads to it.
+                return Ok(CheckpointReport::default());
+            }
             if checkpoints.newest != Some(writer.lsn()) {
                 // The snapshot ends where a segment ends, so that a later one makes the segments
                 // before it superfluous as a whole.
-                if let Err(error) = files.rotate(&mut writer, 0) {
-                    return Err(self.poison_unless_full(error));
-                }
+                files.end_segment(&mut writer).map_err(|error| self.or_poison(files, error))?;
             }
             self.publish_synced(files, &mut writer)
         };
@@ -65,11 +67,14 @@ impl Core {
 
     /// As [`checkpoint`](Core::checkpoint) when no writer is left and everything is synced. A
     /// database without a record needs none.
-    pub(super) fn checkpoint_at_close(&self, files: &Files) -> Result<()> {
-        let mut checkpoints = locked(&files.checkpoints);
+    pub(super) fn checkpoint_at_close(
+        &self,
+        files: &Files,
+        checkpoints: &mut Checkpoints,
+    ) -> Result<()> {
         let (state, chain) = self.publish_synced(files, &mut locked(&self.writer));
         if state.lsn != Lsn::ZERO && checkpoints.newest != Some(state.lsn) {
-            self.write_and_prune(files, &mut checkpoints, &state, chain)?;
+            self.write_and_prune(files, checkpoints, &state, chain)?;
         }
         Ok(())
     }
@@ -93,16 +98,15 @@ impl Core {
         let mut report = CheckpointReport { lsn: state.lsn, ..CheckpointReport::default() };
         let database = locked(&files.log).database();
         if checkpoints.newest != Some(state.lsn) {
-            let before = files.wal_bytes.swap(0, Ordering::Relaxed);
+            let covered = files.wal_bytes.load(Ordering::Relaxed);
             let written = snapshot::write(
                 &files.disk,
                 &meta_of(state, database, chain),
                 |writer| write_sections(state, writer),
                 || self.wait_synced(state.lsn),
             );
-            let written = written.inspect_err(|_| {
-                files.wal_bytes.fetch_add(before, Ordering::Relaxed);
-            })?;
+            let written = written?;
+            files.wal_bytes.fetch_sub(covered, Ordering::Relaxed);
             report.snapshot_bytes = written.bytes;
             checkpoints.newest = Some(state.lsn);
             checkpoints.damaged.retain(|damaged| *damaged != state.lsn);
@@ -121,10 +125,9 @@ impl Core {
         Ok(report)
     }
 
-    /// A full disk refuses what was to be done and nothing else; any other failure of the log is
-    /// final.
-    pub(super) fn poison_unless_full(&self, error: Error) -> Error {
-        if !matches!(error, Error::NoSpace { .. }) {
+    /// A full disk refuses what was to be done and nothing else; what the log calls final is final.
+    pub(super) fn or_poison(&self, files: &Files, error: Error) -> Error {
+        if locked(&files.log).is_poisoned() {
             self.group.poison();
         }
         error
@@ -148,7 +151,7 @@ fn meta_of(state: &Published, database: DatabaseId, chain: u32) -> SnapshotMeta 
         chain,
         catalog: (*state.catalog).clone(),
         runs: runs.collect(),
-        next_run: state.table.last_id().0 + 1,
+        next_run: state.table.last_id().0.saturating_add(1),
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
+use super::checkpoint::Checkpoints;
 use super::{Core, Durability, Files, Mistake, Transaction, Writer, locked};
 use crate::error::{Error, Result};
 use crate::format::{RECORD_BYTES_MAX, record};
@@ -25,14 +26,15 @@ struct Inside;
 
 impl Inside {
     fn enter(core: &Core) -> Inside {
-        INSIDE.with_borrow_mut(|inside| inside.push(core.address()));
+        // A thread that is ending has no list any more; nothing can be nested there then.
+        let _ = INSIDE.try_with(|inside| inside.borrow_mut().push(core.address()));
         Inside
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        INSIDE.with_borrow_mut(Vec::pop);
+        let _ = INSIDE.try_with(|inside| inside.borrow_mut().pop());
     }
 }
 
@@ -50,7 +52,7 @@ impl Core {
     }
 
     fn is_inside(&self) -> bool {
-        INSIDE.with_borrow(|inside| inside.contains(&self.address()))
+        INSIDE.try_with(|inside| inside.borrow().contains(&self.address())).unwrap_or(false)
     }
 
     /// A call that would wait for the transaction it stands in is an error, not a deadlock.
@@ -77,6 +79,7 @@ impl Core {
                     let lsn = tx.lsn();
                     drop(tx);
                     locked(&self.writer).state.lsn = lsn;
+                    self.applied.store(lsn.0, Ordering::Release);
                 }
                 return Err(error);
             }
@@ -99,7 +102,8 @@ impl Core {
             if self.is_closed() {
                 return Err(Error::Closed);
             }
-            if writer.queue.len() < self.unsynced_bytes_max {
+            let in_file = self.files.as_ref().map_or(0, Files::unsynced_bytes);
+            if writer.queue.len() as u64 + in_file < self.unsynced_bytes_max {
                 return Ok(writer);
             }
             let lsn = writer.lsn();
@@ -119,17 +123,15 @@ impl Core {
         let needed = record::framed_len(found);
         let writer = tx.writer();
         if needed > writer.room {
-            files.rotate(writer, needed).map_err(|error| self.poison_unless_full(error))?;
+            files.rotate(writer, needed).map_err(|error| self.or_poison(files, error))?;
         }
         let body = writer.log.finish()?;
         writer.queue.push(body);
         if let Durability::Buffered { .. } = self.durability {
             let appended = locked(&files.log).append(&mut writer.queue);
             writer.queue.clear();
-            if let Err(error) = appended {
-                self.group.poison();
-                return Err(error);
-            }
+            appended.map_err(|error| self.or_poison(files, error))?;
+            files.unsynced_bytes.fetch_add(needed, Ordering::Relaxed);
         }
         writer.room -= needed;
         let before = files.wal_bytes.fetch_add(needed, Ordering::Relaxed);
@@ -188,10 +190,12 @@ impl Core {
             log.sync()?;
         } else {
             // Writers append to the file while it syncs, so the log must not stay locked.
+            let covered = files.unsynced_bytes();
             let sync = log.begin_sync();
             drop(log);
             let synced = sync.run();
             locked(&files.log).end_sync(synced)?;
+            files.unsynced_bytes.fetch_sub(covered, Ordering::Relaxed);
         }
         if let Some(closed) = closed {
             self.published.store(Arc::new(closed));
@@ -214,27 +218,49 @@ impl Core {
 
     /// Makes everything durable and lets the files go.
     pub(super) fn close(&self) -> Result<()> {
-        if self.closed.swap(true, Ordering::AcqRel) {
+        let is_closed = self.closed.swap(true, Ordering::AcqRel);
+        let Some(files) = &self.files else { return Ok(()) };
+        // Held until the directory is let go: a checkpoint that goes on must not work in a directory
+        // that somebody else may have, and whoever closes second must find it closed.
+        let mut checkpoints = locked(&files.checkpoints);
+        if is_closed {
             return Ok(());
         }
-        let Some(files) = &self.files else { return Ok(()) };
         // Whoever held the writer when the flag was set has finished once we have had it.
         drop(locked(&self.writer));
-        let result = self.finish_files(files);
+        let result = self.finish_files(files, &mut checkpoints);
         drop(locked(&files.lock).take());
         result
     }
 
-    fn finish_files(&self, files: &Files) -> Result<()> {
+    fn finish_files(&self, files: &Files, checkpoints: &mut Checkpoints) -> Result<()> {
         self.sync_applied()?;
         if files.checkpoint_on_close {
-            self.checkpoint_at_close(files)?;
+            self.checkpoint_at_close(files, checkpoints)?;
         }
         locked(&files.log).seal()
     }
 }
 
 impl Files {
+    /// Bytes that `Buffered` transactions wrote and nothing has synced.
+    fn unsynced_bytes(&self) -> u64 {
+        self.unsynced_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Syncs everything and ends the active segment, if there is anything in it.
+    pub(super) fn end_segment(&self, writer: &mut Writer) -> Result<()> {
+        let mut log = locked(&self.log);
+        log.append(&mut writer.queue)?;
+        writer.queue.clear();
+        if log.has_records() {
+            let rotated = log.rotate(&writer.state.catalog, 0);
+            writer.room = log.room();
+            return rotated;
+        }
+        log.sync().map(drop)
+    }
+
     /// Seals the active segment and opens one with room for `needed` bytes. The caller holds the
     /// writer, so nothing joins the queue meanwhile; what is in it is written and synced first.
     /// If there is no space for the new segment, everything is as before.

@@ -18,6 +18,7 @@ mod view;
 mod writer;
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -77,6 +78,12 @@ static_assertions::assert_impl_all!(View: Clone, Send, Sync);
 static_assertions::assert_impl_all!(Pending: Send, Future);
 static_assertions::assert_impl_all!(Error: Send, Sync);
 
+// A panic in a transaction leaves no trace, and locks whose holder panicked are as good as any.
+impl UnwindSafe for Database {}
+impl RefUnwindSafe for Database {}
+impl UnwindSafe for View {}
+impl RefUnwindSafe for View {}
+
 /// What the handles share; dropping it closes the database.
 struct Owner {
     core: Arc<Core>,
@@ -87,7 +94,7 @@ struct Owner {
 /// The engine behind the handles.
 pub(crate) struct Core {
     durability: Durability,
-    unsynced_bytes_max: usize,
+    unsynced_bytes_max: u64,
     clock: Clock,
     planted: Planted,
     writer: Mutex<Writer>,
@@ -113,6 +120,8 @@ struct Files {
     checkpoint_on_close: bool,
     /// Bytes written to the log since the last checkpoint.
     wal_bytes: AtomicU64,
+    /// Bytes that `Buffered` transactions wrote since the last sync began.
+    unsynced_bytes: AtomicU64,
     lock: Mutex<Option<FileRef>>,
 }
 
@@ -125,6 +134,16 @@ impl Database {
     /// As [`Options::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Database> {
         Options::new().open(path)
+    }
+
+    /// An empty database without files, with default [`Options`] otherwise: its state ends with the
+    /// process.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Registry`]: the linked primitives do not fit each other.
+    pub fn in_memory() -> Result<Database> {
+        Options::new().durability(Durability::InMemory).open("")
     }
 
     pub(crate) fn open_with(path: &Path, options: Options) -> Result<Database> {
@@ -157,6 +176,23 @@ impl Database {
     /// One transaction runs at a time; `body` must not wait for something that another
     /// transaction's closure holds.
     ///
+    /// An error that is not freehold's goes out through [`Error::abort`], and is found again by
+    /// [`Error::aborted`]:
+    ///
+    /// ```
+    /// use freehold::prelude::*;
+    /// # #[cfg(feature = "kv")] {
+    /// # let db = Options::new().durability(Durability::InMemory).open("")?;
+    /// let refused = db.transaction(|tx| {
+    ///     tx.on::<KvStore>().put(b"text", b"seven")?;
+    ///     "seven".parse::<i64>().map_err(Error::abort)
+    /// });
+    /// assert!(refused.unwrap_err().aborted::<std::num::ParseIntError>().is_some());
+    /// assert!(db.view().on::<KvStore>().get(b"text").is_none()); // undone
+    /// # }
+    /// # Ok::<(), freehold::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// What `body` returns, and then nothing has changed. [`Error::DurabilityUnknown`] if the sync
@@ -171,8 +207,10 @@ impl Database {
         Ok(value)
     }
 
-    /// As [`transaction`](Database::transaction), but returns when the record stands in the log's
-    /// buffer; [`Pending`] says when it is durable.
+    /// As [`transaction`](Database::transaction), but does not wait for the sync; [`Pending`] says
+    /// when the record is as durable as [`Options::durability`] promises. In
+    /// [`Durability::Strict`] no [`view`](Database::view) shows it before that; later transactions
+    /// see it at once.
     ///
     /// # Errors
     ///
@@ -187,7 +225,9 @@ impl Database {
         Ok((value, Pending::new(self.clone(), lsn)))
     }
 
-    /// Everything whose transaction returned before this call, and nothing that is not durable.
+    /// Everything whose transaction returned before this call, and nothing that is less durable
+    /// than [`Options::durability`] promises: in [`Durability::Strict`], what was only
+    /// [submitted](Database::submit) is not in it until it is synced.
     #[must_use]
     pub fn view(&self) -> View {
         self.core().publish_applied();
@@ -249,7 +289,8 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// As [`checkpoint`](Database::checkpoint), and [`Error::Poisoned`] if an earlier sync failed.
+    /// As [`checkpoint`](Database::checkpoint), and [`Error::DurabilityUnknown`] if a sync failed, now
+    /// or earlier.
     pub fn close(&self) -> Result<()> {
         self.core().refuse_nested("close")?;
         if let Some(ticker) = &self.owner.ticker {
@@ -318,7 +359,7 @@ impl Core {
         let published = state.publish_all();
         Core {
             durability: options.durability,
-            unsynced_bytes_max: options.unsynced_bytes_max,
+            unsynced_bytes_max: options.unsynced_bytes_max as u64,
             clock: Arc::clone(&options.clock),
             planted: options.planted,
             writer: Mutex::new(Writer::new(state, crate::id::Epoch(1), 0)),
@@ -343,7 +384,7 @@ impl Core {
         let registry = state.registry;
         Core {
             durability: options.durability,
-            unsynced_bytes_max: options.unsynced_bytes_max,
+            unsynced_bytes_max: options.unsynced_bytes_max as u64,
             clock: Arc::clone(&options.clock),
             planted: options.planted,
             writer: Mutex::new(Writer::new(state, log.epoch(), log.room())),
@@ -358,6 +399,7 @@ impl Core {
                 checkpoint_bytes: options.checkpoint_bytes,
                 checkpoint_on_close: options.checkpoint_on_close,
                 wal_bytes: AtomicU64::new(wal_bytes),
+                unsynced_bytes: AtomicU64::new(0),
                 lock: Mutex::new(Some(lock)),
             }),
             nudge: OnceLock::new(),

@@ -1,16 +1,21 @@
 //! The one background thread. It does what no caller waits for: syncs in `Buffered` mode and for
 //! submissions nobody waits for, the lazy sync of the synced mark, checkpoints by WAL size.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
 use super::{Core, Durability, locked};
+use crate::clock::Stopwatch;
 use crate::error::{Error, Result};
 
 /// How often it looks when nobody asks.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long it waits after a checkpoint failed before it tries again.
+const RETRY: Duration = Duration::from_secs(30);
 
 /// The thread, to its owner.
 pub(super) struct Ticker {
@@ -53,7 +58,10 @@ impl Ticker {
     pub(super) fn stop(&self) {
         self.nudge.shared.stop.store(true, Ordering::Release);
         self.nudge.thread.unpark();
-        if let Some(thread) = locked(&self.thread).take() {
+        let thread = locked(&self.thread).take();
+        // The last handle may go on the ticker's own thread, with a waker that it calls.
+        if let Some(thread) = thread.filter(|ticker| ticker.thread().id() != thread::current().id())
+        {
             // A panic in it was printed; closing goes on.
             let _ = thread.join();
         }
@@ -72,6 +80,7 @@ impl Core {
 }
 
 fn run(core: &Weak<Core>, shared: &Shared, interval: Duration) {
+    let mut failed_at: Option<Stopwatch> = None;
     while !shared.stop.load(Ordering::Acquire) {
         if !shared.nudged.load(Ordering::Acquire) {
             thread::park_timeout(interval);
@@ -81,25 +90,29 @@ fn run(core: &Weak<Core>, shared: &Shared, interval: Duration) {
         if shared.stop.load(Ordering::Acquire) {
             return;
         }
-        // Failures poison the log, where the next writer finds them.
-        let _ = core.tick(nudged);
+        // Failures poison the log, where the next writer finds them. A primitive that panics while
+        // it is saved must not end what else this thread is for.
+        let _ = catch_unwind(AssertUnwindSafe(|| core.sync_in_background(nudged)));
+        if failed_at.is_none_or(|failed| failed.elapsed() >= RETRY) {
+            let checkpoint = catch_unwind(AssertUnwindSafe(|| core.checkpoint_if_due()));
+            failed_at = (!matches!(checkpoint, Ok(Ok(())))).then(Stopwatch::start);
+        }
     }
 }
 
 impl Core {
-    /// One look at what is left to do.
-    fn tick(&self, nudged: bool) -> Result<()> {
+    /// Syncs what nobody waits for, and the synced mark when there is nothing else to do.
+    fn sync_in_background(&self, nudged: bool) -> Result<()> {
         let Some(files) = &self.files else { return Ok(()) };
         self.sync_applied()?;
-        if !nudged {
-            locked(&files.log).sync_mark()?;
-        }
+        if nudged { Ok(()) } else { locked(&files.log).sync_mark() }
+    }
+
+    fn checkpoint_if_due(&self) -> Result<()> {
+        let Some(files) = &self.files else { return Ok(()) };
         let due = files
             .checkpoint_bytes
             .is_some_and(|most| files.wal_bytes.load(Ordering::Relaxed) >= most);
-        if due && !self.is_closed() {
-            self.checkpoint()?;
-        }
-        Ok(())
+        if due && !self.is_closed() { self.checkpoint().map(drop) } else { Ok(()) }
     }
 }

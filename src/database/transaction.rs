@@ -81,11 +81,15 @@ impl<'db> Transaction<'db> {
         if state.table.named(name).is_some() {
             return Err(Error::reject(RunNameError::Taken { name: name.into() }));
         }
-        let id = RunId(state.table.last_id().0 + 1);
-        state.table.insert(RunRow { id, name: name.into(), created_lsn: self.lsn, parent: None });
-        state.runs.insert(id, RunState::default());
+        let Some(id) = state.table.next_id() else {
+            return Err(Error::reject(RunNameError::NoneLeft));
+        };
+        // First what can be refused: a run that is not in the log must not be in the table.
         let payload = core_entry::RunCreate { run: id, parent: None, name }.encode();
         self.writer.log.push_core(core_entry::RUN_CREATE, &payload)?;
+        let state = &mut self.writer.state;
+        state.table.insert(RunRow { id, name: name.into(), created_lsn: self.lsn, parent: None });
+        state.runs.insert(id, RunState::default());
         Ok(id)
     }
 
@@ -100,7 +104,7 @@ impl<'db> Transaction<'db> {
             return Err(no_run(run));
         }
         writer.log.push_core(core_entry::RUN_DELETE, &core_entry::RunDelete { run }.encode())?;
-        if !writer.state.detached.is_empty() {
+        if writer.state.detached.has_run(run) {
             self.undo.detached.get_or_insert_with(|| Arc::clone(&writer.state.detached));
             Arc::make_mut(&mut writer.state.detached).remove_run(run);
         }
@@ -206,13 +210,23 @@ impl RunTransaction<'_> {
     /// The primitive `P` of this run, to change it. A primitive that lives in the root only does
     /// not compile here.
     pub fn on<P: PrimitiveStorageExt>(&mut self) -> P::Handle<'_> {
-        const { assert!(!P::ROOT_ONLY, "this primitive lives in the root: use tx.on") }
+        const {
+            assert!(
+                !P::ROOT_ONLY,
+                "this primitive lives in the root only: use `db.transaction(|tx| tx.on::<..>())`"
+            )
+        }
         handle::<P>(self.writer, self.run)
     }
 
     /// The primitive `P` of this run, only to read.
     pub fn read<P: PrimitiveStorageExt>(&mut self) -> &P {
-        const { assert!(!P::ROOT_ONLY, "this primitive lives in the root: use tx.read") }
+        const {
+            assert!(
+                !P::ROOT_ONLY,
+                "this primitive lives in the root only: use `db.transaction(|tx| tx.read::<..>())`"
+            )
+        }
         read::<P>(self.writer, self.run)
     }
 }
@@ -226,7 +240,9 @@ fn handle<P: PrimitiveStorageExt>(writer: &mut Writer, run: RunId) -> P::Handle<
         cell.touched = true;
         writer.touched.push((run, index));
     }
-    writer.log.set_run(run, state.last_lsn);
+    // The root has no chain: its records are all those that nothing else claims.
+    let previous = if run == RunId::ROOT { Lsn::ZERO } else { state.last_lsn };
+    writer.log.set_run(run, previous);
     let live: &mut Live<P> = state.cell(registry, index).instance.live_mut().expect(REGISTERED);
     P::Handle::from(Handle::new(live, &mut writer.log, run))
 }
@@ -252,6 +268,9 @@ pub enum RunNameError {
         /// Bytes of the name given.
         found: usize,
     },
+    /// Every number was given.
+    #[error("no number is left for another run")]
+    NoneLeft,
     /// Another run has the name.
     #[error("a run named {name} is there already")]
     Taken {

@@ -131,7 +131,7 @@ impl<'a> RunCreate<'a> {
 
     pub(crate) fn decode(payload: &'a [u8]) -> Result<RunCreate<'a>, Damage> {
         let mut cursor = Cursor::new(payload);
-        let run = RunId(cursor.u64("run of a run creation")?);
+        let run = not_root(cursor.u64("run of a run creation")?)?;
         let parent = RunId(cursor.u64("parent of a run creation")?);
         let parent_lsn = Lsn(cursor.u64("LSN of the parent of a run creation")?);
         let name = cursor.rest();
@@ -153,6 +153,14 @@ impl<'a> RunCreate<'a> {
     }
 }
 
+/// The root is always there: it is neither made nor deleted.
+fn not_root(run: u64) -> Result<RunId, Damage> {
+    match RunId(run) {
+        RunId::ROOT => Err(Damage::Run { run: RunId::ROOT, what: "is the root" }),
+        run => Ok(run),
+    }
+}
+
 /// A run is gone, with everything in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RunDelete {
@@ -166,7 +174,7 @@ impl RunDelete {
 
     pub(crate) fn decode(payload: &[u8]) -> Result<RunDelete, Damage> {
         let mut cursor = Cursor::new(payload);
-        let run = RunId(cursor.u64("run of a run deletion")?);
+        let run = not_root(cursor.u64("run of a run deletion")?)?;
         cursor.end("run deletion")?;
         Ok(RunDelete { run })
     }

@@ -2,9 +2,10 @@
 //!
 //! - The entries of one instance are applied in the order of the log.
 //! - Instances know nothing of each other, so their batches commute.
-//! - A run is created before, and deleted after, everything else of the chunk it stands in: its ID
-//!   is never used again, so nothing between can tell.
+//! - The run table follows the log's order. A run's instances are made before, and dropped after,
+//!   everything else of the chunk: its ID is never used again, so nothing between can tell.
 
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -34,15 +35,22 @@ pub(super) struct EntryAt {
 }
 
 impl EntryAt {
-    /// The entry itself. `None` cannot happen: the scan took the place from this very buffer.
-    pub(super) fn read<'a>(&self, segment: &'a [u8]) -> Option<LoggedEntry<'a>> {
-        Some(LoggedEntry {
+    /// The entry itself. The scan took the place from this very segment, so it is there.
+    fn read<'a>(&self, segment: &'a SegmentReader) -> Result<LoggedEntry<'a>> {
+        let bytes = segment.bytes();
+        let payload = self.start.checked_add(self.len).and_then(|end| bytes.get(self.start..end));
+        let Some(payload) = payload else {
+            let (needed, left) = (self.len as u64, bytes.len().saturating_sub(self.start) as u64);
+            let what = Damage::Truncated { of: "entry payload", needed, left };
+            return Err(Error::corrupt(segment.path(), self.start as u64, what));
+        };
+        Ok(LoggedEntry {
             wal_type: self.wal_type,
             version: self.version,
             index: self.index,
             lsn: self.lsn,
             timestamp: self.timestamp,
-            payload: segment.get(self.start..self.start.checked_add(self.len)?)?,
+            payload,
         })
     }
 }
@@ -55,14 +63,20 @@ pub(super) struct Bucket {
     pub(super) entries: Vec<EntryAt>,
 }
 
+/// A change of the run table, and where in the segment it stands.
+pub(super) enum RunEvent {
+    Created(RunRow, usize),
+    Deleted(RunId, usize),
+}
+
 /// What a piece of the log holds, sorted by whose it is.
 #[derive(Default)]
 pub(super) struct Chunk {
-    pub(super) created: Vec<RunRow>,
+    /// Runs created and deleted, in the order of the log.
+    pub(super) runs: Vec<RunEvent>,
     pub(super) buckets: Vec<Bucket>,
     /// Entries of detached primitives, by type ID.
     pub(super) carried: Vec<(u8, RunId, EntryAt)>,
-    pub(super) deleted: Vec<RunId>,
     /// The last record in it.
     pub(super) end: Option<(Lsn, Epoch, Timestamp)>,
 }
@@ -80,24 +94,37 @@ pub(super) fn apply(
     segment: &SegmentReader,
     threads: usize,
 ) -> Result<()> {
-    let bytes = segment.bytes();
-    let no_run = |run: RunId, offset: usize| {
-        let what = Damage::Value { of: "run, which is not there,", found: run.0, expected: 0 };
-        Error::corrupt(segment.path(), offset as u64, what)
+    let corrupt = |run, what, offset: usize| {
+        Error::corrupt(segment.path(), offset as u64, Damage::Run { run, what })
     };
-    for row in chunk.created {
-        let id = row.id;
-        if !state.table.insert(row) {
-            return Err(no_run(id, 0));
+    let mut deleted = Vec::new();
+    for event in chunk.runs {
+        match event {
+            RunEvent::Created(row, offset) => {
+                let run = row.id;
+                if state.table.next_id() != Some(run) {
+                    return Err(corrupt(run, "is not the next one", offset));
+                }
+                if !state.table.insert(row) {
+                    return Err(corrupt(run, "has the name of another", offset));
+                }
+                state.runs.insert(run, RunState::default());
+            }
+            RunEvent::Deleted(run, offset) => {
+                if state.table.remove(run).is_none() {
+                    return Err(corrupt(run, "is deleted and not there", offset));
+                }
+                deleted.push(run);
+            }
         }
-        state.runs.insert(id, RunState::default());
     }
     let registry = state.registry;
     let mut tasks = Vec::with_capacity(chunk.buckets.len());
     let mut count = 0;
     for bucket in chunk.buckets {
         let Some(run) = state.runs.get_mut(&bucket.run) else {
-            return Err(no_run(bucket.run, bucket.entries.first().map_or(0, |entry| entry.start)));
+            let offset = bucket.entries.first().map_or(0, |entry| entry.start);
+            return Err(corrupt(bucket.run, "has an entry and is not there", offset));
         };
         if let Some(last) = bucket.entries.last() {
             run.last_lsn = run.last_lsn.max(last.lsn);
@@ -107,9 +134,12 @@ pub(super) fn apply(
         tasks.push(Task { bucket, instance });
     }
     let done = if threads > 1 && tasks.len() > 1 && count >= PARALLEL_ENTRIES_MIN {
-        in_parallel(state, tasks, bytes, threads)?
+        in_parallel(state, tasks, segment, threads)?
     } else {
-        tasks.into_iter().map(|task| run_task(state, task, bytes)).collect::<Result<Vec<Task>>>()?
+        tasks
+            .into_iter()
+            .map(|task| run_task(state, task, segment))
+            .collect::<Result<Vec<Task>>>()?
     };
     for task in done {
         if let Some(run) = state.runs.get_mut(&task.bucket.run) {
@@ -117,16 +147,15 @@ pub(super) fn apply(
         }
     }
     for (type_id, run, entry) in chunk.carried {
-        let Some(of) = state.runs.get_mut(&run) else { return Err(no_run(run, entry.start)) };
+        let Some(of) = state.runs.get_mut(&run) else {
+            return Err(corrupt(run, "has an entry and is not there", entry.start));
+        };
         of.last_lsn = of.last_lsn.max(entry.lsn);
-        let Some(entry) = entry.read(bytes) else { continue };
+        let entry = entry.read(segment)?;
         Arc::make_mut(&mut state.detached).push(type_id, run, &entry);
     }
-    for run in chunk.deleted {
-        if state.runs.remove(&run).is_none() {
-            return Err(no_run(run, 0));
-        }
-        state.table.remove(run);
+    for run in deleted {
+        state.runs.remove(&run);
         Arc::make_mut(&mut state.detached).remove_run(run);
     }
     if let Some((lsn, epoch, timestamp)) = chunk.end {
@@ -135,12 +164,14 @@ pub(super) fn apply(
     Ok(())
 }
 
-fn run_task(state: &State, mut task: Task, segment: &[u8]) -> Result<Task> {
+fn run_task(state: &State, mut task: Task, segment: &SegmentReader) -> Result<Task> {
     let descriptor = &state.registry.list()[task.bucket.primitive];
     let mut batch = Vec::with_capacity(BATCH_ENTRIES.min(task.bucket.entries.len()));
     for entries in task.bucket.entries.chunks(BATCH_ENTRIES) {
         batch.clear();
-        batch.extend(entries.iter().filter_map(|entry| entry.read(segment)));
+        for entry in entries {
+            batch.push(entry.read(segment)?);
+        }
         descriptor.apply_batch(&mut task.instance, &batch)?;
     }
     Ok(task)
@@ -149,7 +180,7 @@ fn run_task(state: &State, mut task: Task, segment: &[u8]) -> Result<Task> {
 fn in_parallel(
     state: &State,
     mut tasks: Vec<Task>,
-    segment: &[u8],
+    segment: &SegmentReader,
     threads: usize,
 ) -> Result<Vec<Task>> {
     // The largest first, so that no thread is left with it at the end.
@@ -170,7 +201,7 @@ fn in_parallel(
         let threads: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
         let mut all = work();
         for thread in threads {
-            let done = thread.join().unwrap_or_else(|_| Err(Error::Poisoned));
+            let done = thread.join().unwrap_or_else(|panic| resume_unwind(panic));
             match (&mut all, done) {
                 (Ok(all), Ok(done)) => all.extend(done),
                 (Ok(_), Err(error)) => all = Err(error),

@@ -30,7 +30,7 @@ pub(super) fn is_there(disk: &DiskRef) -> Result<bool> {
         Ok(listed) => listed,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            return Err(not_ours("it is a file"));
+            return Err(not_ours("it is a file, or lies below one"));
         }
         Err(source) => return Err(Error::io("list", &disk.full_path(root), source)),
     };
@@ -77,6 +77,7 @@ pub(super) fn look(disk: &DiskRef) -> Result<Look> {
             Err(error) => return Err(error),
         }
     }
+    look.found.damaged_snapshots = look.damaged_snapshots.len();
     look.found.snapshots.sort_by_key(|snapshot| snapshot.lsn);
     Ok(look)
 }

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use crate::clock::Stopwatch;
 use crate::disk::{DiskRef, FileRef};
 use crate::error::{Error, Result};
+use crate::format::catalog::Catalog;
 use crate::id::Lsn;
 use crate::registry::PrimitiveRegistry;
 use crate::snapshot::SnapshotFile;
@@ -170,7 +171,8 @@ impl Recovered {
     /// A database without a record.
     fn new(registry: &'static PrimitiveRegistry, look: &Look) -> Recovered {
         let mut state = State::empty(registry);
-        state.catalog = CatalogFold::default().finish(registry).into();
+        let rows = registry.list().iter().map(|linked| linked.catalog_row()).collect();
+        state.catalog = Catalog { rows }.into();
         Recovered {
             state,
             chain: 0,
@@ -194,6 +196,7 @@ fn recover(
     plan: &Plan,
 ) -> Result<Recovered> {
     let mut report = RecoveryReport { damaged_snapshots: texts(look), ..Default::default() };
+    report.damaged_segments = look.found.damage_below(plan);
     let mut damaged_snapshots = Vec::new();
     let loading = Stopwatch::start();
     let mut starts = plan.starts.iter().peekable();
@@ -241,7 +244,7 @@ fn finish(
     mut recovered: Recovered,
 ) -> Result<Recovered> {
     let Recovered { state, report, .. } = &mut recovered;
-    let catalog = fold.finish(registry);
+    let catalog = fold.finish(registry)?;
     for row in &catalog.rows {
         let entries = scanned.entries[usize::from(row.type_id)];
         if entries > 0 {

@@ -5,7 +5,7 @@
 //!   wrote leaves no claim behind.
 //! - A primitive whose name is not linked is detached.
 
-use crate::error::RegistryError;
+use crate::error::{Error, RegistryError};
 use crate::format::catalog::{Catalog, CatalogRow};
 use crate::id::Lsn;
 use crate::primitive::Descriptor;
@@ -76,11 +76,6 @@ impl<'c> Owners<'c> {
         self.newest[usize::from(wal_type)] == version
     }
 
-    /// The newest linked version of the operation.
-    pub(super) fn newest(&self, wal_type: u8) -> u8 {
-        self.newest[usize::from(wal_type)]
-    }
-
     /// The row that claims the byte, the first time one of its entries is met.
     #[inline]
     pub(super) fn first_sight(&mut self, wal_type: u8) -> Option<&'c CatalogRow> {
@@ -95,6 +90,68 @@ impl<'c> Owners<'c> {
     pub(super) fn refusal(&self, index: usize) -> RegistryError {
         self.refusals[index].clone()
     }
+}
+
+/// Refuses a version of an operation that is not linked. A primitive written by hand may list no
+/// operations: then it decides itself.
+pub(super) fn refuse_version(
+    linked: &Descriptor,
+    wal_type: u8,
+    version: u8,
+    lsn: Lsn,
+) -> Result<(), Error> {
+    let operations = linked.operations();
+    let of_type = || operations.iter().filter(|operation| operation.wal_type == wal_type);
+    if operations.is_empty() || of_type().any(|operation| operation.version == version) {
+        return Ok(());
+    }
+    Err(Error::Version {
+        place: format!("LSN {lsn}: {} operation {wal_type:#04x}", linked.name()).into(),
+        found: version.into(),
+        supported: of_type().map(|operation| operation.version).max().unwrap_or(0).into(),
+    })
+}
+
+/// Refuses a field that the data has with another type. Fields may come and go; what a changed section
+/// version means, the primitive knows.
+pub(super) fn refuse_other_fields(
+    stored: &CatalogRow,
+    linked: &Descriptor,
+) -> Result<(), RegistryError> {
+    if stored.section_version != linked.section_version() {
+        return Ok(());
+    }
+    for (field, was) in fields(&stored.section_shape) {
+        let now = fields(linked.section_shape()).find(|(name, _)| *name == field);
+        if let Some((_, now)) = now.filter(|(_, now)| *now != was) {
+            return Err(RegistryError::OtherField {
+                primitive: linked.name().into(),
+                field: field.into(),
+                stored: was.into(),
+                linked: now.into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The fields of a section's shape: `name: type, ` for each. One that was cut off is left out.
+fn fields(shape: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = shape;
+    std::iter::from_fn(move || {
+        let mut depth = 0;
+        let end = rest.char_indices().find_map(|(at, letter)| {
+            match letter {
+                '(' | '<' | '[' | '{' => depth += 1,
+                ')' | '>' | ']' | '}' => depth -= 1,
+                _ => {}
+            }
+            (letter == ',' && depth == 0).then_some(at)
+        })?;
+        let (field, behind) = rest.split_at_checked(end)?;
+        rest = behind.trim_start_matches([',', ' ']);
+        field.split_once(": ")
+    })
 }
 
 /// Whether `name` is, or once was, the primitive's.
@@ -178,8 +235,10 @@ impl CatalogFold {
         }
     }
 
-    /// The catalog to go on with: everything linked, and everything else that has data.
-    pub(super) fn finish(self, registry: &PrimitiveRegistry) -> Catalog {
+    /// The catalog to go on with: everything linked, and everything else that ever wrote. An ID or a
+    /// byte that belongs to the latter is refused to the former, also when nothing of it is left: two
+    /// rows on one byte could not be told apart.
+    pub(super) fn finish(self, registry: &PrimitiveRegistry) -> Result<Catalog, RegistryError> {
         let mut rows: Vec<CatalogRow> = Vec::new();
         for linked in registry.list() {
             let mut row = linked.catalog_row();
@@ -188,12 +247,15 @@ impl CatalogFold {
             }
             rows.push(row);
         }
-        rows.extend(self.rows.into_iter().filter(|stored| {
-            stored.first_lsn != Lsn::ZERO
-                && !registry.list().iter().any(|linked| is_named(linked, &stored.name))
-        }));
+        for stored in self.rows {
+            if stored.first_lsn != Lsn::ZERO
+                && let Owner::Detached(_) = owner_of(&stored, registry)?
+            {
+                rows.push(stored);
+            }
+        }
         rows.sort_by_key(|row| row.type_id);
-        Catalog { rows }
+        Ok(Catalog { rows })
     }
 }
 
@@ -202,5 +264,35 @@ fn earliest(a: Lsn, b: Lsn) -> Lsn {
     match (a, b) {
         (Lsn::ZERO, other) | (other, Lsn::ZERO) => other,
         (a, b) => a.min(b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shape_is_taken_apart_into_its_fields() {
+        let shape = "jobs: map<str, (u32, {a: u8, b: u8})>, total: i64, cut: map<u6";
+        let found: Vec<_> = fields(shape).collect();
+        assert_eq!(found, [("jobs", "map<str, (u32, {a: u8, b: u8})>"), ("total", "i64")]);
+        assert_eq!(fields("").count(), 0);
+    }
+
+    #[test]
+    fn an_id_that_ever_wrote_is_not_given_to_another_name() {
+        let registry = PrimitiveRegistry::linked().unwrap();
+        let linked = registry.list().first().expect("unit tests link primitives of their own");
+        let mut retired = linked.catalog_row();
+        retired.name = "Retired".to_owned();
+        let with_first = |first_lsn| {
+            let mut fold = CatalogFold::default();
+            let rows = vec![CatalogRow { first_lsn, ..retired.clone() }];
+            fold.add(&Catalog { rows });
+            fold.finish(registry)
+        };
+        assert!(matches!(with_first(Lsn(3)), Err(RegistryError::OtherName { .. })));
+        let rows = with_first(Lsn::ZERO).unwrap().rows;
+        assert!(rows.iter().all(|row| row.name != "Retired"), "it never wrote");
     }
 }

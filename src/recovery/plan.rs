@@ -28,7 +28,22 @@ pub(super) struct Found {
     pub(super) segments: Vec<SegmentEnds>,
     /// Ascending by LSN; damaged ones are left out.
     pub(super) snapshots: Vec<FoundSnapshot>,
+    /// How many snapshots are damaged.
+    pub(super) damaged_snapshots: usize,
     pub(super) mark: Option<SyncedMark>,
+}
+
+impl Found {
+    /// What is wrong with the segments that the plan passes over.
+    pub(super) fn damage_below(&self, plan: &Plan) -> Vec<Box<str>> {
+        let passed_over = self.segments.iter().filter(|ends| plan.superfluous.contains(&ends.id));
+        passed_over
+            .filter_map(|ends| {
+                let damage = ends.footer.as_ref().err()?;
+                Some(format!("{}: {damage}", segment_path(ends.id).display()).into())
+            })
+            .collect()
+    }
 }
 
 /// A segment to be read.
@@ -102,7 +117,7 @@ pub(super) fn plan(found: &Found) -> Result<Option<Plan>> {
 }
 
 fn without_segments(found: &Found) -> Result<Option<Plan>> {
-    if found.snapshots.is_empty() && found.mark.is_none() {
+    if found.snapshots.is_empty() && found.damaged_snapshots == 0 && found.mark.is_none() {
         return Ok(None);
     }
     let (id, because) = match found.mark {

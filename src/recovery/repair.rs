@@ -34,7 +34,8 @@ pub(super) fn make_directory(disk: &DiskRef, is_there: bool) -> Result<()> {
     disk.sync_dir(above).map_err(|source| Error::io("sync", &disk.full_path(above), source))
 }
 
-/// Makes the end of the log good, removes what is of no use, and starts a segment of this opening.
+/// Makes the end of the log good and removes what is of no use. The log makes its first segment when
+/// there is a record for it.
 pub(super) fn repair(
     disk: &DiskRef,
     settings: &Settings,
@@ -73,7 +74,7 @@ pub(super) fn repair(
             })
             .collect()
     });
-    Log::create(
+    Ok(Log::create(
         disk.clone(),
         LogStart {
             database: match last {
@@ -85,12 +86,11 @@ pub(super) fn repair(
             first_lsn: recovered.state.lsn.next(),
             previous_chain: recovered.chain,
             salt_seed: u64::from_le_bytes(random()?),
-            catalog: (*recovered.state.catalog).clone(),
             segment_bytes: settings.segment_bytes,
             sealed,
             mark_sequence: look.found.mark.map_or(0, |mark| mark.sequence),
         },
-    )
+    ))
 }
 
 /// What is or would be cut behind the records of the last segment.

@@ -13,6 +13,9 @@ pub struct RecoveryReport {
     pub snapshot_lsn: Option<Lsn>,
     /// Snapshots that could not be used, newest first, each with what is wrong with it.
     pub damaged_snapshots: Vec<Box<str>>,
+    /// Segments below the oldest snapshot that were not looked at because one of them is damaged, and
+    /// what is wrong with it. The repair removes them.
+    pub damaged_segments: Vec<Box<str>>,
     /// The last record of the recovered state; 0 in a new database.
     pub last_lsn: Lsn,
     /// WAL segments read.
@@ -135,6 +138,9 @@ impl fmt::Display for RecoveryReport {
         }
         for damage in &self.damaged_snapshots {
             writeln!(f, "  snapshot not used: {damage}")?;
+        }
+        for damage in &self.damaged_segments {
+            writeln!(f, "  segment not needed and damaged: {damage}")?;
         }
         if let Some(cut) = &self.cut {
             let Cut { segment, offset, bytes, quarantine } = cut;

@@ -5,6 +5,7 @@
 //! - A byte that no catalog names, and a version that is newer than what is linked, refuse.
 
 use std::collections::HashMap;
+use std::panic::resume_unwind;
 use std::thread;
 
 use crate::disk::DiskRef;
@@ -18,9 +19,9 @@ use crate::state::{RunRow, State};
 use crate::wal::Tail;
 use crate::wal::scan::{BadRecord, Record, SegmentReader, Step, Stop as ScanStop};
 
-use super::apply::{Bucket, Chunk, EntryAt, apply};
+use super::apply::{Bucket, Chunk, EntryAt, RunEvent, apply};
 use super::case::{Case, Place, Stop, Verdict};
-use super::owners::{CatalogFold, Owner, Owners};
+use super::owners::{CatalogFold, Owner, Owners, refuse_version};
 use super::plan::{Found, Plan, PlannedSegment};
 use super::{Phase, Settings};
 
@@ -54,15 +55,18 @@ pub(super) fn replay(
         plan.segments.iter().filter(|segment| is_needed(segment, found, start, settings)).collect();
     let bytes_total =
         needed.iter().filter_map(|s| found.segments.get(s.found)).map(|s| s.bytes).sum();
+    let mut chains =
+        Chains(state.runs.iter().map(|(id, run)| (*id, (run.last_lsn, Lsn::ZERO))).collect());
     let mut readers = [SegmentReader::default(), SegmentReader::default()];
     let mut waiting: Option<Chunk> = None;
     for (at, planned) in needed.iter().enumerate() {
-        let Some(ends) = found.segments.get(planned.found) else { continue };
+        let ends = &found.segments[planned.found];
         settings.progress(Phase::Replay, scanned.bytes, bytes_total, state.lsn)?;
         // The segment in `before` is applied while the next one is read into `reader`.
         readers.reverse();
         let [before, reader] = &mut readers;
-        let mut scan = Scan { registry, start, chain, scanned: &mut scanned, fold: &mut *fold };
+        let (chains, scanned) = (&mut chains, &mut scanned);
+        let mut scan = Scan { registry, start, chain, chains, scanned, fold: &mut *fold };
         let step = |scan: &mut Scan<'_>, reader: &mut SegmentReader| {
             reader.read(disk, ends.id)?;
             scan.segment(reader, planned.place, plan.proved)
@@ -77,7 +81,7 @@ pub(super) fn replay(
                     if settings.threads > 1 {
                         let applying = scope.spawn(apply);
                         let next = step(&mut scan, reader);
-                        (applying.join().unwrap_or(Err(Error::Poisoned)), next)
+                        (applying.join().unwrap_or_else(|panic| resume_unwind(panic)), next)
                     } else {
                         (apply(), step(&mut scan, reader))
                     }
@@ -110,11 +114,30 @@ fn is_needed(segment: &PlannedSegment, found: &Found, start: Lsn, settings: &Set
     settings.check_all || footer.is_none_or(|footer| footer.last_lsn > start)
 }
 
+/// Where the chain of each run stands: its last record, and the one before that.
+struct Chains(HashMap<RunId, (Lsn, Lsn)>);
+
+impl Chains {
+    /// A run switch must name the run's last record before its own.
+    fn follow(&mut self, switch: &RunSwitch, lsn: Lsn) -> Result<(), Damage> {
+        let (last, before) = self.0.entry(switch.run).or_default();
+        if *last != lsn && switch.run != RunId::ROOT {
+            (*last, *before) = (lsn, *last);
+        }
+        if *before == switch.previous_lsn {
+            return Ok(());
+        }
+        let (found, expected) = (switch.previous_lsn.0, before.0);
+        Err(Damage::Value { of: "previous LSN of a run", found, expected })
+    }
+}
+
 /// The scan of one segment after the other.
 struct Scan<'s> {
     registry: &'static PrimitiveRegistry,
     start: Lsn,
     chain: Option<u32>,
+    chains: &'s mut Chains,
     scanned: &'s mut Scanned,
     fold: &'s mut CatalogFold,
 }
@@ -222,21 +245,9 @@ impl Scan<'_> {
             let type_id = match owners.owner(entry.wal_type) {
                 Owner::Linked(primitive) => {
                     let linked = self.registry.list()[primitive];
-                    // A primitive written by hand may list no operations: then it decides itself.
-                    if !linked.operations().is_empty()
-                        && !owners.is_newest(entry.wal_type, entry.version)
-                        && !linked.operations().iter().any(|operation| {
-                            operation.wal_type == entry.wal_type
-                                && operation.version == entry.version
-                        })
-                    {
-                        let (wal_type, lsn) = (entry.wal_type, record.header.lsn);
-                        let name = linked.name();
-                        return Err(Error::Version {
-                            place: format!("LSN {lsn}: {name} operation {wal_type:#04x}").into(),
-                            found: entry.version.into(),
-                            supported: owners.newest(entry.wal_type).into(),
-                        });
+                    if !owners.is_newest(entry.wal_type, entry.version) {
+                        let (wal_type, version) = (entry.wal_type, entry.version);
+                        refuse_version(linked, wal_type, version, record.header.lsn)?;
                     }
                     sorter.push(primitive, at);
                     linked.type_id()
@@ -269,20 +280,24 @@ impl Scan<'_> {
         }
         match entry.wal_type {
             core_entry::RUN_SWITCH => {
-                *run = RunSwitch::decode(entry.payload)?.run;
+                let switch = RunSwitch::decode(entry.payload)?;
+                self.chains.follow(&switch, at.lsn)?;
+                *run = switch.run;
                 sorter.switch(*run);
             }
             core_entry::RUN_CREATE => {
                 let create = RunCreate::decode(entry.payload)?;
-                sorter.chunk.created.push(RunRow {
+                let row = RunRow {
                     id: create.run,
                     name: create.name.into(),
                     created_lsn: at.lsn,
                     parent: create.parent,
-                });
+                };
+                sorter.chunk.runs.push(RunEvent::Created(row, at.start));
             }
             core_entry::RUN_DELETE => {
-                sorter.chunk.deleted.push(RunDelete::decode(entry.payload)?.run);
+                let run = RunDelete::decode(entry.payload)?.run;
+                sorter.chunk.runs.push(RunEvent::Deleted(run, at.start));
             }
             wal_type => return Err(Damage::UnknownWalType { wal_type }),
         }

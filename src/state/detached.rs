@@ -52,8 +52,9 @@ impl Detached {
         self.instances.retain(|(_, of), _| *of != run);
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.instances.is_empty()
+    /// Whether anything of a run is here.
+    pub(crate) fn has_run(&self, run: RunId) -> bool {
+        self.instances.keys().any(|(_, of)| *of == run)
     }
 
     /// The instances of one type, in ascending order of runs.

@@ -20,6 +20,7 @@ use crate::registry::PrimitiveRegistry;
 
 pub(crate) use detached::Detached;
 pub(crate) use published::Published;
+use published::PublishedRun;
 pub use runs::RunRow;
 pub(crate) use runs::RunTable;
 
@@ -163,7 +164,12 @@ impl State {
                 }
             }
         }
-        self.publish(&Published::empty(self.registry))
+        let mut empty = Published::empty(self.registry);
+        for (run, state) in &self.runs {
+            // A run without an instance has its place in the chain all the same.
+            empty.runs.insert(*run, Arc::new(PublishedRun::without_instances(state.last_lsn)));
+        }
+        self.publish(&empty)
     }
 
     /// A state that nothing changes any more: what changed since `before` is cloned, the rest

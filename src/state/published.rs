@@ -18,6 +18,11 @@ pub(crate) struct PublishedRun {
 }
 
 impl PublishedRun {
+    /// A run that has only its place in the chain.
+    pub(super) fn without_instances(last_lsn: Lsn) -> PublishedRun {
+        PublishedRun { last_lsn, ..PublishedRun::default() }
+    }
+
     pub(crate) fn put(&mut self, index: usize, frozen: Frozen) {
         if self.frozen.len() <= index {
             self.frozen.resize(index + 1, None);

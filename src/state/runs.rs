@@ -36,6 +36,11 @@ impl RunTable {
         RunId(self.last)
     }
 
+    /// The ID that the next run gets; `None`: all were given.
+    pub(crate) fn next_id(&self) -> Option<RunId> {
+        self.last.checked_add(1).map(RunId)
+    }
+
     /// Takes over the highest ID given so far, from a snapshot.
     pub(crate) fn raise_last_id(&mut self, last: RunId) {
         self.last = self.last.max(last.0);

@@ -34,6 +34,10 @@ struct Seat {
 }
 
 impl Seat {
+    fn of_this_thread() -> Arc<Seat> {
+        Arc::new(Seat { word: AtomicU32::new(WAITING), thread: thread::current() })
+    }
+
     /// Says what became of the wait. After this the seat may be in use for the next one, so its word
     /// is not touched again.
     fn call(&self, word: u32) {
@@ -52,8 +56,7 @@ impl Seat {
 }
 
 thread_local! {
-    static SEAT: Arc<Seat> =
-        Arc::new(Seat { word: AtomicU32::new(WAITING), thread: thread::current() });
+    static SEAT: Arc<Seat> = Seat::of_this_thread();
 
     /// Whom this thread is about to wake: kept, so that leading allocates nothing.
     static WOKEN: RefCell<Vec<Arc<Seat>>> = const { RefCell::new(Vec::new()) };
@@ -131,7 +134,8 @@ impl GroupCommit {
             drop(queue);
             return self.lead_until(lsn, lead);
         }
-        let seat = SEAT.with(Arc::clone);
+        // A thread that is ending has no seat any more, and gets one for this wait.
+        let seat = SEAT.try_with(Arc::clone).unwrap_or_else(|_| Seat::of_this_thread());
         seat.word.store(WAITING, Ordering::Relaxed);
         queue.waiters.push_back(Waiter { lsn, seat: Arc::clone(&seat) });
         drop(queue);
@@ -241,20 +245,21 @@ impl Drop for PoisonOnDrop<'_> {
 /// Takes those out of the queue that `synced` covers, lets the queue go, and wakes them. The next
 /// leader first: its sync runs while the others are woken.
 fn wake(mut queue: MutexGuard<'_, Queue>, synced: Lsn, next: Option<Waiter>) {
-    WOKEN.with_borrow_mut(|woken| {
-        queue.waiters.retain(|waiter| {
-            let is_covered = waiter.lsn <= synced;
-            if is_covered {
-                woken.push(Arc::clone(&waiter.seat));
-            }
-            !is_covered
-        });
-        drop(queue);
-        if let Some(next) = next {
-            next.seat.call(LEADS);
+    // A thread that is ending has no list to keep any more.
+    let mut woken = WOKEN.try_with(RefCell::take).unwrap_or_default();
+    queue.waiters.retain(|waiter| {
+        let is_covered = waiter.lsn <= synced;
+        if is_covered {
+            woken.push(Arc::clone(&waiter.seat));
         }
-        woken.drain(..).for_each(|seat| seat.call(COVERED));
+        !is_covered
     });
+    drop(queue);
+    if let Some(next) = next {
+        next.seat.call(LEADS);
+    }
+    woken.drain(..).for_each(|seat| seat.call(COVERED));
+    let _ = WOKEN.try_with(|kept| kept.replace(woken));
 }
 
 fn take_covered_wakers(wakers: &mut Vec<(Lsn, Waker)>, synced: Lsn) -> Vec<Waker> {

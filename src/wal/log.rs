@@ -38,7 +38,6 @@ pub(crate) struct LogStart {
     pub(crate) previous_chain: u32,
     /// Random; each segment's salt comes from it.
     pub(crate) salt_seed: u64,
-    pub(crate) catalog: Catalog,
     /// Bytes of a segment, unless one record needs more.
     pub(crate) segment_bytes: u64,
     /// The segments that are there, oldest first.
@@ -110,14 +109,11 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Makes the first segment of this opening. If the disk is full there is a log without one: it
-    /// has no [`room`](Log::room), and [`rotate`](Log::rotate) tries again.
-    pub(crate) fn create(disk: DiskRef, start: LogStart) -> Result<Log> {
-        if let Some(last) = start.sealed.last() {
-            repair::confirm_seal(&disk, last.id)?;
-        }
+    /// A log without a segment: it has no [`room`](Log::room) until [`rotate`](Log::rotate) makes the
+    /// first one of this opening. So an opening that writes nothing leaves nothing.
+    pub(crate) fn create(disk: DiskRef, start: LogStart) -> Log {
         let last_lsn = Lsn(start.first_lsn.0.saturating_sub(1));
-        let mut log = Log {
+        Log {
             disk,
             database: start.database,
             epoch: start.epoch,
@@ -134,10 +130,6 @@ impl Log {
             is_poisoned: false,
             is_closed: false,
             spare: Batch::default(),
-        };
-        match log.open_next(&start.catalog, 0) {
-            Ok(()) | Err(Error::NoSpace { .. }) => Ok(log),
-            Err(error) => Err(error),
         }
     }
 
@@ -286,6 +278,7 @@ impl Log {
     ///
     /// [`Error::Io`]; what is left is complete from some LSN on.
     pub(crate) fn prune(&mut self, floor: Lsn) -> Result<usize> {
+        self.refuse()?;
         let count = self.sealed.iter().take_while(|segment| segment.last_lsn <= floor).count();
         let ids: Vec<SegmentId> =
             self.sealed.iter().take(count).map(|segment| segment.id).collect();
@@ -320,8 +313,12 @@ impl Log {
         self.chain
     }
 
+    /// Whether the active segment has a record.
+    pub(crate) fn has_records(&self) -> bool {
+        self.active.as_ref().is_some_and(|active| active.tail.record_count > 0)
+    }
+
     /// Whether a write or a sync failed.
-    #[cfg(test)]
     pub(crate) fn is_poisoned(&self) -> bool {
         self.is_poisoned
     }
@@ -367,6 +364,9 @@ impl Log {
     /// The next segment, after the active one was sealed.
     fn open_next(&mut self, catalog: &Catalog, needed: u64) -> Result<()> {
         if self.mark.is_none() {
+            if let Some(last) = self.sealed.last() {
+                repair::confirm_seal(&self.disk, last.id)?;
+            }
             create::make_wal_dir(&self.disk)?;
             self.mark = Some(MarkFile::open(&self.disk, self.mark_sequence)?);
             // A killed process may have left names that can be read and are not durable. The next

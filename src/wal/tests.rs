@@ -26,7 +26,6 @@ fn start() -> LogStart {
         first_lsn: Lsn(1),
         previous_chain: 0,
         salt_seed: 42,
-        catalog: Catalog::default(),
         segment_bytes: SEGMENT_BYTES,
         sealed: Vec::new(),
         mark_sequence: 0,
@@ -34,7 +33,16 @@ fn start() -> LogStart {
 }
 
 fn log_on(disk: &SimDisk) -> Log {
-    Log::create(disk.shared(), start()).unwrap()
+    begun(disk.shared(), start()).unwrap()
+}
+
+/// A log with its first segment.
+fn begun(disk: DiskRef, start: LogStart) -> Result<Log> {
+    let mut log = Log::create(disk, start);
+    match log.rotate(&Catalog::default(), 0) {
+        Ok(()) | Err(Error::NoSpace { .. }) => Ok(log),
+        Err(error) => Err(error),
+    }
 }
 
 /// The body of record `lsn`: the same for the same LSN, with payloads of different lengths.
@@ -155,7 +163,7 @@ fn recover(disk: &DiskRef) -> Result<(Vec<Vec<u8>>, Option<Log>)> {
         start.previous_chain = tail.chain;
     }
     start.mark_sequence = mark_sequence;
-    let log = Log::create(Arc::clone(disk), start)?;
+    let log = begun(Arc::clone(disk), start)?;
     Ok((all, Some(log)))
 }
 
@@ -451,7 +459,7 @@ fn a_nearly_full_disk_gets_a_smaller_segment() {
     disk.limit_space(100 << 10);
     let mut start = start();
     start.segment_bytes = 1 << 20;
-    let mut log = Log::create(disk.shared(), start).unwrap();
+    let mut log = begun(disk.shared(), start).unwrap();
     append(&mut log, 1..=3).unwrap();
     assert!(log.room() > 1000);
 }
@@ -503,7 +511,7 @@ fn every_failing_call_is_reported_and_what_was_synced_stays() {
     let workload = |disk: &SimDisk| -> (u64, bool) {
         let mut synced = 0;
         let mut run = || -> Result<()> {
-            let mut log = Log::create(disk.shared(), start())?;
+            let mut log = begun(disk.shared(), start())?;
             for first in [1, 31, 61] {
                 append(&mut log, first..first + 30)?;
                 synced = log.sync()?.0;
