@@ -122,6 +122,16 @@ pub enum Control {
     Cancel,
 }
 
+/// A number of things, with the plural where it belongs.
+struct Count(u64, &'static str);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Count(count, what) = self;
+        write!(f, "{count} {what}{}", if *count == 1 { "" } else { "s" })
+    }
+}
+
 impl fmt::Display for RecoveryReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.snapshot_lsn {
@@ -130,8 +140,11 @@ impl fmt::Display for RecoveryReport {
         }
         writeln!(
             f,
-            "; {} records replayed from {} segments; state is at LSN {}; {} runs",
-            self.records, self.segments, self.last_lsn, self.runs
+            "; {} replayed from {}; state is at LSN {}; {}",
+            Count(self.records, "record"),
+            Count(self.segments as u64, "segment"),
+            self.last_lsn,
+            Count(self.runs as u64, "run"),
         )?;
         for row in &self.entries {
             writeln!(f, "  {}: {} entries", row.primitive, row.entries)?;
