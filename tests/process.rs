@@ -734,10 +734,42 @@ fn a_database_in_use_is_refused_with_its_holder() {
 fn an_unknown_run_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let (db, _) = imported(place.path());
-    for run in ["nobody", "0", "64"] {
+    for run in ["nobody", "64"] {
         freehold(&["steps", text(&db), run]).refuses(&[text(&db), &format!("no run {run}")]);
         freehold(&["log", text(&db), "--run", run]).refuses(&[&format!("no run {run}")]);
     }
+}
+
+#[test]
+fn the_root_is_asked_for_by_its_name_or_its_number() {
+    let place = tempfile::tempdir().unwrap();
+    let (db, recording) = imported(place.path());
+    for root in ["root", "0"] {
+        freehold(&["steps", text(&db), root]).expect(0);
+        let listed = freehold(&["log", text(&db), "--run", root, "--json"]).expect(0).out;
+        // The index of runs lives there: each run is created, begins and ends.
+        assert!(listed.lines().count() > recording.steps.len(), "{listed}");
+        assert!(listed.lines().all(|line| line.contains("\"run_id\":0")), "{listed}");
+    }
+}
+
+#[test]
+fn a_log_that_begins_later_than_asked_says_where() {
+    let place = tempfile::tempdir().unwrap();
+    let (db, _) = imported(place.path());
+    let ran = freehold(&["log", text(&db)]).expect(0);
+    assert_eq!(ran.err, "");
+    // As many checkpoints as snapshots are kept, with a record between them, prune the log.
+    for round in 0..2_u8 {
+        let database = Database::open(&db).unwrap();
+        database.transaction(|tx| tx.on::<KvStore>().put(b"round", &[round])).unwrap();
+        database.checkpoint().unwrap();
+        database.close().unwrap();
+    }
+    let ran = freehold(&["log", text(&db)]).expect(0);
+    let first = ran.out.split_whitespace().next().expect("a record");
+    assert!(ran.err.contains(&format!("the log begins at LSN {first}")), "{}", ran.err);
+    assert_eq!(freehold(&["log", text(&db), "--from", first]).expect(0).err, "");
 }
 
 #[test]
@@ -808,6 +840,7 @@ fn a_damaged_or_missing_segment_is_refused_and_nothing_is_changed() {
             let ran = freehold(&[command, text(&db)]);
             assert_eq!(ran.code, Some(1), "{what}: {command}: {}{}", ran.out, ran.err);
             assert!(!ran.err.contains("panicked"), "{what}: {}", ran.err);
+            assert!(ran.err.contains(text(&db)), "{what}: which database? {}", ran.err);
         }
         import(&db, &recording, &[]).expect(1);
         assert!(bytes_of(&db) == before, "{what}: a refusal changed a file");

@@ -83,7 +83,7 @@ fn a_descriptor_says_what_the_attribute_says() {
     assert_eq!(nested.section_version(), 1);
     assert_eq!(
         (nested.origin().crate_name, nested.origin().file),
-        ("freehold", "tests/registry.rs")
+        ("registry", "tests/registry.rs")
     );
     assert!(nested.to_string().starts_with("nested (tests/registry.rs:"), "{nested}");
     let inner = registry.get_for_wal_type(0xc2).unwrap();
@@ -147,5 +147,5 @@ fn what_no_linker_sees_is_refused_before_a_file_is_touched() {
     let output = cargo("run", "name");
     assert!(!output.status.success());
     let complaint = complaint(&output);
-    assert!(complaint.contains("NameTwice"), "{complaint}");
+    assert!(complaint.contains("the name Left is claimed by Left"), "{complaint}");
 }

@@ -3,7 +3,7 @@
 //! - Every listing takes `--json` and then writes JSON Lines.
 //! - Options that only tests use are hidden; they change nothing but what they say.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -32,7 +32,12 @@ pub(crate) enum Command {
     Steps(StepsArguments),
     /// List the log: each record's LSN, time and operations, also of primitives not linked
     Log(LogArguments),
-    /// Check every byte without changing one
+    /// Say what opening would find, and change nothing
+    ///
+    /// Reads every snapshot and the log from the oldest one on, checks every checksum in them, and
+    /// replays the log. Of segments that a checkpoint left behind and the next opening removes,
+    /// only the header and the footer are looked at. A torn tail is told of and is no damage; a
+    /// damaged snapshot is, even if an older one can be used.
     Verify(ListingArguments),
     /// Write a snapshot and remove the log that it makes superfluous
     Checkpoint(ListingArguments),
@@ -60,7 +65,7 @@ pub(crate) struct ListingArguments {
 pub(crate) struct StepsArguments {
     /// The database's directory
     pub(crate) db: PathBuf,
-    /// The run's name, or the number that `runs` shows
+    /// The run's name, or the number that `runs` shows; `root` or 0 for the root
     pub(crate) run: String,
     /// Write each step's record, one a line
     #[arg(long)]
@@ -78,11 +83,11 @@ pub(crate) struct LogArguments {
     /// Write JSON Lines
     #[arg(long)]
     pub(crate) json: bool,
-    /// Only records of this run: its name or its number
+    /// Only records of this run: its name or its number; `root` or 0 for the root
     #[arg(long, value_name = "RUN")]
     pub(crate) run: Option<String>,
     /// Only records from this LSN on
-    #[arg(long, value_name = "LSN", default_value_t = 0)]
+    #[arg(long, value_name = "LSN", default_value_t = 1)]
     pub(crate) from: u64,
 }
 
@@ -150,6 +155,23 @@ pub(crate) enum DurabilityArgument {
     Strict,
     /// Each step is with the operating system before the next one; synced once a second
     Buffered,
+}
+
+impl Command {
+    /// The database it is about; the demo makes its own.
+    pub(crate) fn db(&self) -> Option<&Path> {
+        match self {
+            Command::ImportRuns(arguments) => Some(&arguments.db),
+            Command::Runs(arguments)
+            | Command::Verify(arguments)
+            | Command::Checkpoint(arguments)
+            | Command::Digest(arguments) => Some(&arguments.db),
+            Command::Steps(arguments) => Some(&arguments.db),
+            Command::Log(arguments) => Some(&arguments.db),
+            Command::CheckRuns(arguments) => Some(&arguments.db),
+            Command::Demo(_) => None,
+        }
+    }
 }
 
 impl From<DurabilityArgument> for Durability {

@@ -4,7 +4,7 @@
 //! - Whoever reads the output may stop reading; that is no failure.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::cli::input::{InputError, LineFault};
@@ -17,6 +17,14 @@ pub(crate) enum Failure {
     /// The engine refused.
     #[error(transparent)]
     Engine(#[from] Error),
+    /// The engine refused, with a message that does not say which database it is about.
+    #[error("{}: {why}", path.display())]
+    In {
+        /// The database.
+        path: PathBuf,
+        /// What the engine said.
+        why: Error,
+    },
     /// The recording cannot be imported.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -117,6 +125,21 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// The same, with the database's path before what the engine said, where that names no path
+    /// or one below the database's directory.
+    pub(crate) fn of(self, db: &Path) -> Failure {
+        match self {
+            Failure::Engine(
+                why @ (Error::Io { .. }
+                | Error::NotADatabase { .. }
+                | Error::Locked { .. }
+                | Error::NoSpace { .. }),
+            ) => Failure::Engine(why),
+            Failure::Engine(why) => Failure::In { path: db.into(), why },
+            other => other,
+        }
+    }
+
     /// The exit code, after the message was printed where there is something to say.
     pub(crate) fn report(&self) -> ExitCode {
         use std::io::Write;

@@ -25,10 +25,17 @@ use crate::id::{Lsn, RunId};
 use crate::primitives::{EventLog, KvStore, RunIndex};
 use crate::state::RunRow;
 
-/// The run with this name, else with this number.
+/// Whether this is how the root is asked for. A run that has such a name is found by its number.
+pub(crate) fn is_root(asked: &str) -> bool {
+    matches!(asked, "root" | "0")
+}
+
+/// The root, or the run with this name, else with this number.
 pub(crate) fn find_run(path: &Path, view: &View, asked: &str) -> Result<RunView, Failure> {
-    let by_number = || asked.parse().ok().map(RunId).filter(|id| *id != RunId::ROOT);
-    let found = view.run_named(asked).or_else(by_number).and_then(|id| view.run(id));
+    let root = is_root(asked).then_some(RunId::ROOT);
+    let by_number = || asked.parse().ok().map(RunId);
+    let id = root.or_else(|| view.run_named(asked)).or_else(by_number);
+    let found = id.and_then(|id| view.run(id));
     found.ok_or_else(|| Failure::NoRun { path: path.into(), run: asked.into() })
 }
 

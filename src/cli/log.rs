@@ -4,6 +4,8 @@
 //!   So it also lists the log of a database that is in use, or that does not open.
 //! - Names come from the catalog in each segment's header: primitives that are not linked have
 //!   theirs too.
+//! - A checkpoint removes what lies before the snapshots. Where the log begins later than asked, that
+//!   is said on standard error.
 //! - Only whole, checked records are listed. At the first one that is not, the listing ends: in the
 //!   last segment that may be the unfinished end of the log, anywhere else it is damage.
 
@@ -16,6 +18,7 @@ use serde::Serialize;
 
 use crate::cli::args::LogArguments;
 use crate::cli::failure::Failure;
+use crate::cli::listing::is_root;
 use crate::cli::moment::Moment;
 use crate::cli::opening::expect_database;
 use crate::cli::text::{grouped, one_line};
@@ -78,6 +81,9 @@ pub(crate) fn run(arguments: &LogArguments, out: &mut dyn Write) -> Result<(), F
             return Err(listing.broken(why));
         }
         reader.read(&disk, *segment).map_err(|why| listing.broken(why))?;
+        if at == 0 {
+            listing.say_beginning(&reader);
+        }
         listing.segment(&reader, *segment, is_last)?;
     }
     match (&arguments.run, listing.run) {
@@ -138,6 +144,20 @@ struct Listing<'a> {
 }
 
 impl Listing<'_> {
+    /// Says where the log begins, if records before that were asked for.
+    fn say_beginning(&self, first: &SegmentReader) {
+        let Some(ends) = first.ends() else { return };
+        let begins = ends.header.first_lsn;
+        if begins.0 > self.arguments.from.max(1) {
+            // Nobody is left to tell if this cannot be written.
+            let _ = writeln!(
+                io::stderr(),
+                "freehold: {}: the log begins at LSN {begins}",
+                self.arguments.db.display()
+            );
+        }
+    }
+
     fn segment(
         &mut self,
         reader: &SegmentReader,
@@ -263,6 +283,10 @@ impl Listing<'_> {
     /// Finds the run that was asked for among those named so far: by name, else by number.
     fn look_for_run(&mut self) {
         let Some(asked) = &self.arguments.run else { return };
+        if is_root(asked) {
+            self.run = Some(RunId::ROOT);
+            return;
+        }
         let by_name = self.names.iter().find(|(_, name)| *name == asked).map(|(run, _)| *run);
         let by_number = || asked.parse().ok().map(RunId).filter(|id| self.names.contains_key(id));
         self.run = by_name.or_else(by_number).or(self.run);

@@ -52,6 +52,10 @@ pub fn main() -> ExitCode {
     };
     let mut out = BufWriter::new(io::stdout());
     let done = run(&arguments.command, &mut out);
+    let done = done.map_err(|failure| match arguments.command.db() {
+        Some(db) => failure.of(db),
+        None => failure,
+    });
     let done = done.and_then(|()| out.flush().map_err(Failure::Output));
     match done {
         Ok(()) => ExitCode::SUCCESS,

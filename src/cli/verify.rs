@@ -1,6 +1,7 @@
 //! `verify` and `checkpoint`.
 //!
-//! - `verify` is a dry run of opening: it reads every byte that opening reads, and changes nothing.
+//! - `verify` is a dry run of opening that also reads the snapshots and segments which opening may
+//!   skip, but for segments that are superfluous. It changes nothing.
 //! - A torn tail is no damage; a snapshot that cannot be used is, even if an older one can.
 
 use std::io::Write;
@@ -20,7 +21,7 @@ pub(crate) fn verify(arguments: &ListingArguments, out: &mut dyn Write) -> Resul
     } else {
         write_indented(out, "", &report.to_string())?;
     }
-    if report.damaged_snapshots.is_empty() {
+    if report.damaged_snapshots.is_empty() && report.damaged_segments.is_empty() {
         Ok(())
     } else {
         Err(Failure::Damaged { path: arguments.db.clone() })
@@ -36,7 +37,7 @@ pub(crate) fn checkpoint(arguments: &ListingArguments, out: &mut dyn Write) -> R
         serde_json::to_writer(&mut *out, &report)?;
         out.write_all(b"\n")?;
     } else if report.snapshot_bytes == 0 {
-        writeln!(out, "nothing has changed since the snapshot at LSN {}", report.lsn)?;
+        writeln!(out, "nothing has changed since the last checkpoint, at LSN {}", report.lsn)?;
     } else {
         writeln!(
             out,

@@ -120,9 +120,14 @@ pub fn primitive_for_wal_type(wal_type: u8) -> Option<&'static str> {
 #[doc(hidden)]
 pub trait OwnedBy<P> {}
 
-/// Asks the compiler who owns `S`. It cannot tell if there are two.
+/// Asks the compiler who owns the WAL type `S`. It cannot tell if there are two, and prints this
+/// function's name.
 #[doc(hidden)]
-pub const fn has_one_owner<S: OwnedBy<P>, P>() {}
+pub const fn this_wal_type_is_claimed_by_two_primitives<S: OwnedBy<P>, P>() {}
+
+/// Asks the same of a type ID.
+#[doc(hidden)]
+pub const fn this_type_id_is_claimed_by_two_primitives<S: OwnedBy<P>, P>() {}
 
 /// A type for each of the 256 values, with hexadecimal digits in its name, since a const generic
 /// would print decimal ones.

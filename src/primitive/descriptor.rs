@@ -3,6 +3,7 @@
 //! - [`Descriptor::apply_batch`] is one indirect call for a whole batch of entries; inside, the loop
 //!   calls the primitive's own code directly.
 //! - A panic in an operation at replay is caught here and names the operation.
+//! - A state of another type never counts as an empty one: the functions panic.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -11,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::context::LoggedEntry;
 use super::contract::{OperationShape, PrimitiveStorageExt};
+use super::handle::Live;
 use super::instance::{Frozen, Instance};
 use super::section::{SectionReader, SectionWriter};
 use crate::error::{Diverged, Error, Reason, Result};
@@ -27,7 +29,7 @@ pub static FREEHOLD_1_PRIMITIVES: [Descriptor] = [..];
 /// Where a primitive was declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// The crate's name.
+    /// The crate's name, as it stands in a `use`.
     pub crate_name: &'static str,
     /// The crate's version.
     pub crate_version: &'static str,
@@ -54,7 +56,7 @@ pub struct Descriptor {
 /// The indirect calls.
 struct Functions {
     create: fn() -> Instance,
-    freeze: fn(&Instance) -> Option<Frozen>,
+    freeze: fn(&Instance) -> Frozen,
     settle: fn(&mut Instance) -> bool,
     undo: fn(&mut Instance),
     apply_batch: fn(&mut Instance, &[LoggedEntry<'_>]) -> Result<(), Error>,
@@ -157,8 +159,6 @@ impl Descriptor {
     /// The state as it stands, for readers.
     pub(crate) fn freeze(&self, instance: &Instance) -> Frozen {
         (self.functions.freeze)(instance)
-            .or_else(|| (self.functions.freeze)(&self.create()))
-            .unwrap_or_else(|| Frozen::new(()))
     }
 
     /// The running transaction is committed. Says whether it changed the instance.
@@ -244,24 +244,38 @@ fn create<P: PrimitiveStorageExt>() -> Instance {
     Instance::new(P::default())
 }
 
-fn freeze<P: PrimitiveStorageExt>(instance: &Instance) -> Option<Frozen> {
-    instance.get::<P>().map(|value| Frozen::new(value.clone()))
+/// The engine handed a state to the descriptor of another primitive. Going on would lose that state,
+/// so this ends here.
+fn mixed_up<P: PrimitiveStorageExt>() -> ! {
+    panic!("freehold mixed up two primitives: this state is not one of {}", P::NAME)
+}
+
+fn freeze<P: PrimitiveStorageExt>(instance: &Instance) -> Frozen {
+    match instance.get::<P>() {
+        Some(value) => Frozen::new(value.clone()),
+        None => mixed_up::<P>(),
+    }
+}
+
+fn live<P: PrimitiveStorageExt>(instance: &mut Instance) -> &mut Live<P> {
+    match instance.live_mut::<P>() {
+        Some(live) => live,
+        None => mixed_up::<P>(),
+    }
 }
 
 fn settle<P: PrimitiveStorageExt>(instance: &mut Instance) -> bool {
-    instance.live_mut::<P>().is_some_and(|live| live.settle())
+    live::<P>(instance).settle()
 }
 
 fn undo<P: PrimitiveStorageExt>(instance: &mut Instance) {
-    if let Some(live) = instance.live_mut::<P>() {
-        live.undo();
-    }
+    live::<P>(instance).undo();
 }
 
 fn save<P: PrimitiveStorageExt>(frozen: &Frozen, writer: &mut SectionWriter<'_>) -> Result<()> {
     match frozen.get::<P>() {
         Some(value) => value.snapshot_serialize(writer),
-        None => Ok(()),
+        None => mixed_up::<P>(),
     }
 }
 
@@ -275,8 +289,7 @@ fn apply_batch<P: PrimitiveStorageExt>(
     instance: &mut Instance,
     entries: &[LoggedEntry<'_>],
 ) -> Result<(), Error> {
-    let Some(live) = instance.live_mut::<P>() else { return Ok(()) };
-    let value = live.value_mut();
+    let value = live::<P>(instance).value_mut();
     let reached = Cell::new(0);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         for (index, entry) in entries.iter().enumerate() {

@@ -47,6 +47,21 @@ pub const fn claims<P: Registered>(wal_type: u8) -> bool {
     claimed.is_empty()
 }
 
+/// The crate of a module, as other crates write it: `rate_limits` of `rate_limits::windows`. The
+/// package's name may have hyphens.
+#[must_use]
+pub const fn crate_of(module_path: &'static str) -> &'static str {
+    let bytes = module_path.as_bytes();
+    let mut index = 0;
+    while index < bytes.len() {
+        if bytes[index] == b':' {
+            return module_path.split_at(index).0;
+        }
+        index += 1;
+    }
+    module_path
+}
+
 /// Whether the trait's constants are what the registration claims.
 #[must_use]
 pub const fn is_registered_as_claimed<P: PrimitiveStorageExt>() -> bool {
@@ -91,9 +106,27 @@ pub fn unknown_operation(entry: &WalEntry<'_>) -> Reason {
     UnknownOperation { wal_type, version }.into()
 }
 
+/// An error that an operation may return.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an error that an operation can return",
+    label = "not an error",
+    note = "write `#[derive(Debug, thiserror::Error)]` on it, or implement `std::error::Error`; it is `Send`, `Sync` and without borrows"
+)]
+pub trait OperationError {
+    /// The error, as it is carried.
+    fn into_reason(self) -> Reason;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: Into<Reason>> OperationError for E {
+    fn into_reason(self) -> Reason {
+        self.into()
+    }
+}
+
 /// An operation's own error, as it is carried.
-pub fn reason<E: Into<Reason>>(error: E) -> Reason {
-    error.into()
+pub fn reason<E: OperationError>(error: E) -> Reason {
+    error.into_reason()
 }
 
 /// An empty primitive.

@@ -8,11 +8,12 @@
 //!   savepoint then moves up, so that many rejections cost as much as one each.
 //! - No way leads from a handle to `&mut P` but through the log.
 
+use std::marker::PhantomData;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::context::OpContext;
-use super::contract::PrimitiveStorageExt;
+use super::contract::{OperationShape, PrimitiveStorageExt, UnknownOperation};
 use super::log::{Begun, DECIDED_BY_PAYLOAD, LogPoint, TransactionLog};
 use super::payload::PayloadWriter;
 use crate::error::{Error, Reason, Result};
@@ -84,12 +85,15 @@ impl<'tx, P: PrimitiveStorageExt> Handle<'tx, P> {
     ///
     /// # Errors
     ///
-    /// [`Error::Rejected`] with what `apply_wal_entry` returned; then nothing changed and nothing
-    /// is logged.
+    /// [`Error::Rejected`] with what `apply_wal_entry` returned, or because `P` has no such WAL type
+    /// or version; then nothing changed and nothing is logged.
     pub fn log(&mut self, operation: &P::Operation<'_>) -> Result<()> {
         let mut attempt = Attempt::begin(self);
-        let begun =
-            attempt.push(DECIDED_BY_PAYLOAD, 1, |payload| P::to_wal_entry(operation, payload))?;
+        let begun = attempt.push(DECIDED_BY_PAYLOAD, 1, |payload| {
+            let wal_type = P::to_wal_entry(operation, payload)?;
+            Own::<P>::check(wal_type, payload.version())?;
+            Ok(wal_type)
+        })?;
         attempt.apply_logged(&begun)
     }
 
@@ -99,8 +103,8 @@ impl<'tx, P: PrimitiveStorageExt> Handle<'tx, P> {
     ///
     /// # Errors
     ///
-    /// [`Error::Rejected`] with what `apply` returned, or because the arguments are too large; then
-    /// nothing changed and nothing is logged.
+    /// [`Error::Rejected`] with what `apply` returned, or because the arguments are too large, or `P`
+    /// has no such WAL type or version; then nothing changed and nothing is logged.
     pub fn operate<T>(
         &mut self,
         wal_type: u8,
@@ -108,6 +112,7 @@ impl<'tx, P: PrimitiveStorageExt> Handle<'tx, P> {
         encode: impl FnOnce(&mut PayloadWriter<'_>) -> Result<()>,
         apply: impl FnOnce(&mut P, &OpContext) -> Result<T, Reason>,
     ) -> Result<T> {
+        Own::<P>::check(wal_type, version)?;
         let mut attempt = Attempt::begin(self);
         let begun = attempt.push(wal_type, version, |payload| {
             encode(payload)?;
@@ -123,7 +128,8 @@ impl<'tx, P: PrimitiveStorageExt> Handle<'tx, P> {
         self.log.next_context()
     }
 
-    /// As [`operate`](Handle::operate), for arguments that `apply` consumes.
+    /// As [`operate`](Handle::operate), for arguments that `apply` consumes. The version is not
+    /// looked for: the attribute writes its list and this call from one method.
     #[doc(hidden)]
     pub fn operate_with<A, T>(
         &mut self,
@@ -133,12 +139,53 @@ impl<'tx, P: PrimitiveStorageExt> Handle<'tx, P> {
         encode: impl FnOnce(&A, &mut PayloadWriter<'_>) -> Result<()>,
         apply: impl FnOnce(&mut P, &OpContext, A) -> Result<T, Reason>,
     ) -> Result<T> {
+        Own::<P>::check_wal_type(wal_type)?;
         let mut attempt = Attempt::begin(self);
         let begun = attempt.push(wal_type, version, |payload| {
             encode(&arguments, payload)?;
             Ok(wal_type)
         })?;
         attempt.apply(&begun, |value, context| apply(value, context, arguments))
+    }
+}
+
+/// What `P` may log: a byte of the core or of another primitive would be read as theirs.
+struct Own<P>(PhantomData<P>);
+
+impl<P: PrimitiveStorageExt> Own<P> {
+    /// A bit for each WAL type, so that a byte known at compile time costs nothing.
+    const BITS: [u64; 4] = {
+        let mut bits = [0; 4];
+        let mut index = 0;
+        while index < P::WAL_TYPES.len() {
+            let wal_type = P::WAL_TYPES[index];
+            bits[(wal_type >> 6) as usize] |= 1 << (wal_type & 0x3f);
+            index += 1;
+        }
+        bits
+    };
+
+    const fn has(wal_type: u8) -> bool {
+        Self::BITS[(wal_type >> 6) as usize] >> (wal_type & 0x3f) & 1 == 1
+    }
+
+    #[inline]
+    fn check_wal_type(wal_type: u8) -> Result<()> {
+        if Self::has(wal_type) {
+            return Ok(());
+        }
+        Err(Error::reject(format!("WAL type {wal_type:#04x} is not one that {} claims", P::NAME)))
+    }
+
+    /// A primitive by hand need not list its operations; one that does logs no other.
+    fn check(wal_type: u8, version: u8) -> Result<()> {
+        Self::check_wal_type(wal_type)?;
+        let listed =
+            |shape: &OperationShape| (shape.wal_type, shape.version) == (wal_type, version);
+        if P::OPERATIONS.is_empty() || P::OPERATIONS.iter().any(listed) {
+            return Ok(());
+        }
+        Err(Error::reject(UnknownOperation { wal_type, version }))
     }
 }
 
@@ -224,7 +271,7 @@ impl<'a, P: PrimitiveStorageExt> Attempt<'a, P> {
         let mut value = base.clone();
         self.log.again(from, self.run, |entry, context| {
             // The log is the whole transaction's: other primitives have entries there too.
-            if P::WAL_TYPES.contains(&entry.wal_type) {
+            if Own::<P>::has(entry.wal_type) {
                 value.apply_wal_entry(entry, context)
             } else {
                 Ok(())

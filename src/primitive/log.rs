@@ -114,7 +114,8 @@ impl TransactionLog {
     /// transaction must not commit.
     pub(crate) fn finish(&mut self) -> Result<&[u8]> {
         if let Some(reason) = self.lost.take() {
-            self.lost = Some("a panic in an operation left the transaction without a state".into());
+            // The error itself goes out; whoever asks again is told in the same words.
+            self.lost = Some(reason.to_string().into());
             return Err(Error::Aborted(reason));
         }
         let head = encode_body_head(self.lsn, self.timestamp, self.epoch, self.entry_count);

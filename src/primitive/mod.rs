@@ -47,12 +47,15 @@ pub mod private {
     pub use rkyv::Place;
     pub use rkyv::rancor::Failure;
 
-    pub use super::claims::{OwnedBy, has_one_owner, type_id, wal_type};
+    pub use super::claims::{
+        OwnedBy, this_type_id_is_claimed_by_two_primitives,
+        this_wal_type_is_claimed_by_two_primitives, type_id, wal_type,
+    };
     pub use super::descriptor::FREEHOLD_1_PRIMITIVES;
     pub use super::descriptor::{Descriptor, Origin};
     pub use super::guards::{
-        NotResult, Probe, ResultOf, assert_distinct, claims, fresh, is_registered_as_claimed,
-        reason, rebuild, unknown_operation,
+        NotResult, OperationError, Probe, ResultOf, assert_distinct, claims, crate_of, fresh,
+        is_registered_as_claimed, reason, rebuild, unknown_operation,
     };
     pub use super::section::Rows;
     pub use super::shape::{Shape, table_tag};

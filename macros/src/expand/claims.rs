@@ -69,10 +69,7 @@ pub(super) fn expand(
             #[linkme(crate = #private::linkme)]
             static PRIMITIVE: #private::Descriptor =
                 #private::Descriptor::of::<#primitive>(#private::Origin {
-                    crate_name: match ::core::option_env!("CARGO_PKG_NAME") {
-                        ::core::option::Option::Some(name) => name,
-                        ::core::option::Option::None => ::core::module_path!(),
-                    },
+                    crate_name: #private::crate_of(::core::module_path!()),
                     crate_version: match ::core::option_env!("CARGO_PKG_VERSION") {
                         ::core::option::Option::Some(version) => version,
                         ::core::option::Option::None => "unknown",
@@ -100,9 +97,10 @@ fn owned(private: &TokenStream, of: &str, slot: &Ident, primitive: &TokenStream)
 /// Every token of the check has a place inside what the user wrote, so that the error is there and
 /// is one.
 fn check(private: &TokenStream, of: &str, slot: &Ident, byte: Byte) -> TokenStream {
+    let asked = format_ident!("this_{of}_is_claimed_by_two_primitives");
     let of = format_ident!("{of}");
     let private = placed(private.clone(), byte.first);
-    let inner = quote_spanned!(byte.first=> #private::has_one_owner::<#private::#of::#slot, _);
+    let inner = quote_spanned!(byte.first=> #private::#asked::<#private::#of::#slot, _);
     let inner = placed(inner, byte.first);
     let end = quote_spanned!(byte.last=> >());
     quote_spanned!(byte.first=> const _: () = #inner #end;)

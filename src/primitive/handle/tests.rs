@@ -241,8 +241,13 @@ fn a_state_that_cannot_be_brought_back_forbids_the_commit() {
     let mut bench = Bench::new();
     bench.tally().only_once().unwrap();
     assert!(bench.tally().refuse("x").is_err());
-    assert!(matches!(bench.log.finish(), Err(Error::Aborted(_))));
-    assert!(matches!(bench.log.finish(), Err(Error::Aborted(_))), "asked twice, refused twice");
+    for asked in ["once", "twice"] {
+        let lost = bench.log.finish().unwrap_err();
+        assert!(
+            matches!(&lost, Error::Aborted(reason) if reason.to_string() == "refused"),
+            "{asked}: {lost}"
+        );
+    }
     descriptor().undo(&mut bench.instance);
     bench.begin();
     assert!(bench.log.finish().is_ok());
@@ -270,6 +275,29 @@ fn an_older_version_replays_and_has_no_method_on_the_handle() {
     let unknown = crate::format::WalEntry { version: 3, ..entry };
     let error = bench.tally().0.log(&unknown).unwrap_err();
     assert_eq!(error.to_string(), "rejected: this build has no operation 0xf0 version 3");
+}
+
+#[test]
+fn a_handle_logs_no_wal_type_and_no_version_but_its_own() {
+    let mut bench = Bench::new();
+    for (wal_type, version, expected) in [
+        (0x00, 1, "rejected: WAL type 0x00 is not one that Tally claims"),
+        (0x05, 1, "rejected: WAL type 0x05 is not one that Tally claims"),
+        (0xf7, 1, "rejected: WAL type 0xf7 is not one that Tally claims"),
+        (0xff, 1, "rejected: WAL type 0xff is not one that Tally claims"),
+        (0xf1, 2, "rejected: this build has no operation 0xf1 version 2"),
+        (0xf1, 0, "rejected: this build has no operation 0xf1 version 0"),
+    ] {
+        let entry = crate::format::WalEntry { wal_type, version, payload: b"" };
+        let logged = bench.tally().0.log(&entry).unwrap_err();
+        assert_eq!(logged.to_string(), expected);
+        let never = |_: &mut Tally, _: &OpContext| -> Result<(), Reason> { unreachable!() };
+        let operated =
+            bench.tally().0.operate(wal_type, version, |_| unreachable!(), never).unwrap_err();
+        assert_eq!(operated.to_string(), expected);
+    }
+    assert!(bench.log.is_empty(), "not even the run switch stays");
+    assert!(!descriptor().settle(&mut bench.instance));
 }
 
 #[test]
