@@ -753,3 +753,17 @@ fn the_last_handle_may_be_a_thread_local_one() {
     let db = options().open(directory.path()).unwrap();
     assert_eq!(db.view().on::<KvStore>().len(), 10);
 }
+
+#[test]
+fn a_checkpoint_without_a_new_record_leaves_the_last_segment() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = || options().snapshots_kept(1).checkpoint_on_close(true);
+    put_range(&options().open(directory.path()).unwrap(), 0..10);
+    for _ in 0..3 {
+        let db = options().open(directory.path()).unwrap();
+        db.checkpoint().unwrap();
+        assert_eq!(db.view().on::<KvStore>().len(), 10);
+    }
+    put_range(&options().open(directory.path()).unwrap(), 10..20);
+    assert_eq!(options().open(directory.path()).unwrap().view().on::<KvStore>().len(), 20);
+}

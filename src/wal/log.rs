@@ -279,7 +279,10 @@ impl Log {
     /// [`Error::Io`]; what is left is complete from some LSN on.
     pub(crate) fn prune(&mut self, floor: Lsn) -> Result<usize> {
         self.refuse()?;
-        let count = self.sealed.iter().take_while(|segment| segment.last_lsn <= floor).count();
+        // The last segment says where the log goes on, so it stays until it has a successor.
+        let most = self.sealed.len().saturating_sub(usize::from(self.active.is_none()));
+        let covered = self.sealed.iter().take(most);
+        let count = covered.take_while(|segment| segment.last_lsn <= floor).count();
         let ids: Vec<SegmentId> =
             self.sealed.iter().take(count).map(|segment| segment.id).collect();
         prune::remove_segments(&self.disk, &ids)?;
