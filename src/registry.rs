@@ -212,12 +212,12 @@ mod tests {
         Origin { crate_name: "dummies", crate_version: "1.0.0", file: "src/lib.rs", line }
     }
 
-    static A: Descriptor = Descriptor::of::<Dummy<0x80, 0x80, 0x83>>(at(1));
-    static A_AGAIN: Descriptor = Descriptor::of::<Dummy<0x80, 0x90, 0x93>>(at(2));
-    static B: Descriptor = Descriptor::of::<Dummy<0x81, 0x84, 0x84>>(at(3));
-    static B_ON_A: Descriptor = Descriptor::of::<Dummy<0x81, 0x83, 0x85>>(at(4));
-    static C: Descriptor = Descriptor::of::<Dummy<0x82, 0xf0, 0xff>>(at(5));
-    static C_AGAIN: Descriptor = Descriptor::of::<Dummy<0x83, 0xe0, 0xe0>>(at(6));
+    static A: Descriptor = Descriptor::of::<Dummy<0x80, 0x80, 0x83>>(at(1), b"");
+    static A_AGAIN: Descriptor = Descriptor::of::<Dummy<0x80, 0x90, 0x93>>(at(2), b"");
+    static B: Descriptor = Descriptor::of::<Dummy<0x81, 0x84, 0x84>>(at(3), b"");
+    static B_ON_A: Descriptor = Descriptor::of::<Dummy<0x81, 0x83, 0x85>>(at(4), b"");
+    static C: Descriptor = Descriptor::of::<Dummy<0x82, 0xf0, 0xff>>(at(5), b"");
+    static C_AGAIN: Descriptor = Descriptor::of::<Dummy<0x83, 0xe0, 0xe0>>(at(6), b"");
 
     fn registry(primitives: &[&'static Descriptor]) -> PrimitiveRegistry {
         PrimitiveRegistry::of(primitives.iter().copied())

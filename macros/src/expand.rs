@@ -132,6 +132,17 @@ fn shape_of(private: &TokenStream, ty: &Type) -> TokenStream {
     quote!(#open #ty #stored)
 }
 
+/// Refuses to compile if there is a fault to tell of, at this place.
+fn no_fault(private: &TokenStream, fault: &TokenStream, span: Span) -> TokenStream {
+    let check = quote! {
+        const _: () = {
+            const FAULT: #private::lock::Fault = #fault;
+            ::core::assert!(FAULT.is_empty(), "{}", FAULT.as_str());
+        };
+    };
+    placed(check, span)
+}
+
 /// The handle's name: `CountersHandle`.
 fn handle_name(primitive: &Ident) -> Ident {
     quote::format_ident!("{primitive}Handle", span = primitive.span())

@@ -7,6 +7,7 @@
 mod check;
 mod errors;
 mod expand;
+mod lock;
 mod model;
 mod parse;
 
@@ -24,6 +25,8 @@ use proc_macro::TokenStream;
 /// - `was = ["..."]`: names it had before.
 /// - `scope = root`: one instance in the root, none in runs.
 /// - `section_version = 2`: the version of its section's layout. Default: 1.
+/// - `dropped = ["..."]`: fields that older sections have, and whose content is given up.
+/// - `locked`: everything it writes stands in `freehold.lock`, or it does not compile.
 /// - `crate = fh`: where freehold is found, if it was renamed.
 ///
 /// The struct is `Clone` and `Default`. Each field is [`Stored`](macro@Stored), or derived:
@@ -42,6 +45,7 @@ pub fn primitive(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// - `#[wal(0x80)]`: the newest version of the operation.
 /// - `#[wal(0x80, version = 1)]`: an older one, kept with its signature and meaning so that old
 ///   records replay. It has no method on the handle.
+/// - `#[wal(0x80, name = "add")]`: what the operation is called in the data, if not like its method.
 /// - `#[wal(0x80, effect)]`: a method with `&self` that returns the effect and a result, or
 ///   `Result<(Effect, R), E>`. Only the effect is logged, and `freehold::Apply<Effect>` makes the
 ///   change.

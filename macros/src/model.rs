@@ -19,6 +19,8 @@ pub(crate) struct Claim {
     pub(crate) was: Vec<LitStr>,
     pub(crate) root_only: bool,
     pub(crate) section_version: Option<Expr>,
+    pub(crate) dropped: Vec<LitStr>,
+    pub(crate) locked: bool,
     pub(crate) krate: TokenStream,
 }
 
@@ -55,6 +57,8 @@ pub(crate) struct Operations {
 pub(crate) struct Operation {
     pub(crate) wal: Wal,
     pub(crate) version: u8,
+    /// What it is called in the data: all versions of an operation have the newest one's name.
+    pub(crate) name: String,
     /// Is called on the handle; older versions are not.
     pub(crate) newest: bool,
     pub(crate) visibility: Visibility,
@@ -82,6 +86,8 @@ pub(crate) struct Effect {
 pub(crate) struct Wal {
     pub(crate) byte: Byte,
     pub(crate) version: Option<(u8, Span)>,
+    /// What the operation is called in the data.
+    pub(crate) name: Option<LitStr>,
     pub(crate) effect: bool,
 }
 

@@ -4,11 +4,12 @@
 //! primitive   = fact ("," fact)* [","]
 //! register    = Path "," primitive
 //! fact        = "id" "=" byte | "wal" "=" bytes | "name" "=" string | "was" "=" "[" strings "]"
-//!             | "scope" "=" "root" | "section_version" "=" number | "crate" "=" Path
+//!             | "scope" "=" "root" | "section_version" "=" number | "dropped" "=" "[" strings "]"
+//!             | "locked" | "crate" "=" Path
 //! bytes       = some | "[" some ("," some)* [","] "]"
 //! some        = byte | byte "..=" byte
 //! operations  = [ "crate" "=" Path ]
-//! wal         = byte ("," "version" "=" number | "," "effect")*
+//! wal         = byte ("," "version" "=" number | "," "name" "=" string | "," "effect")*
 //! index       = "rebuild" "=" Expr
 //! field       = "was" "=" string
 //! ```
@@ -33,6 +34,8 @@ pub(crate) fn claim(arguments: TokenStream, errors: &mut Errors) -> Claim {
         was: Vec::new(),
         root_only: false,
         section_version: None,
+        dropped: Vec::new(),
+        locked: false,
         krate: quote!(::freehold),
     };
     let facts =
@@ -69,10 +72,13 @@ pub(crate) fn claim(arguments: TokenStream, errors: &mut Errors) -> Claim {
                 }
             }
             ("section_version", Value::Expr(value)) => claim.section_version = Some(value),
+            ("dropped", Value::Expr(value)) => claim.dropped = texts(&value, errors),
+            ("locked", Value::None) => claim.locked = true,
             ("crate", Value::Path(path)) => claim.krate = crate_path(&path),
             _ => errors.on(
                 &name,
-                "expected `id`, `wal`, `name`, `was`, `scope`, `section_version` or `crate`",
+                "expected `id = ..`, `wal = ..`, `name = ..`, `was = ..`, `scope = root`, \
+                 `section_version = ..`, `dropped = ..`, `locked` or `crate = ..`",
             ),
         }
         seen.push(word);
@@ -94,7 +100,7 @@ pub(crate) fn claim(arguments: TokenStream, errors: &mut Errors) -> Claim {
     claim
 }
 
-/// `name = value`, where only `crate` has a path.
+/// `name = value`, where only `crate` has a path and only `locked` has nothing.
 struct Fact {
     name: Ident,
     value: Value,
@@ -103,11 +109,15 @@ struct Fact {
 enum Value {
     Expr(Expr),
     Path(Path),
+    None,
 }
 
 impl Parse for Fact {
     fn parse(input: ParseStream<'_>) -> syn::Result<Fact> {
         let name = input.call(Ident::parse_any)?;
+        if name == "locked" && !input.peek(Token![=]) {
+            return Ok(Fact { name, value: Value::None });
+        }
         input.parse::<Token![=]>()?;
         let value = if name == "crate" {
             Value::Path(input.call(Path::parse_mod_style)?)
@@ -143,7 +153,7 @@ pub(crate) fn only_crate(arguments: TokenStream, errors: &mut Errors) -> TokenSt
     for Fact { name, value } in errors.keep(facts).unwrap_or_default() {
         match value {
             Value::Path(path) => krate = crate_path(&path),
-            Value::Expr(_) => errors.on(name, "expected `crate = ..` or nothing"),
+            Value::Expr(_) | Value::None => errors.on(name, "expected `crate = ..` or nothing"),
         }
     }
     krate
@@ -167,7 +177,7 @@ pub(crate) fn wal(tokens: TokenStream, at: &impl ToTokens) -> syn::Result<Wal> {
     syn::parse::Parser::parse2(
         |input: ParseStream<'_>| {
             let byte = byte(&input.parse()?, "WAL type")?;
-            let mut wal = Wal { byte, version: None, effect: false };
+            let mut wal = Wal { byte, version: None, name: None, effect: false };
             while !input.is_empty() {
                 input.parse::<Token![,]>()?;
                 if input.is_empty() {
@@ -182,12 +192,15 @@ pub(crate) fn wal(tokens: TokenStream, at: &impl ToTokens) -> syn::Result<Wal> {
                         return Err(syn::Error::new_spanned(version, "versions count from 1"));
                     }
                     wal.version = Some((read.value, version.span()));
+                } else if word == "name" {
+                    input.parse::<Token![=]>()?;
+                    wal.name = Some(text(&input.parse()?)?);
                 } else if word == "effect" {
                     wal.effect = true;
                 } else {
                     return Err(syn::Error::new(
                         word.span(),
-                        "expected `version = ..` or `effect`",
+                        "expected `version = ..`, `name = ..` or `effect`",
                     ));
                 }
             }

@@ -2,6 +2,7 @@
 
 use super::context::OpContext;
 use super::handle::Handle;
+use super::lock::Lock;
 use super::payload::PayloadWriter;
 use super::section::{SectionReader, SectionWriter};
 use super::shape::Shape;
@@ -32,6 +33,8 @@ pub trait PrimitiveStorageExt: Registered + Clone + Default + Send + Sync + 'sta
     const WAL_TYPES: &'static [u8] = Self::CLAIMED_WAL_TYPES;
     /// Whether it has an instance in the root only, and none in runs.
     const ROOT_ONLY: bool = false;
+    /// Fields that older sections have and this build gives up.
+    const DROPPED_FIELDS: &'static [&'static str] = &[];
     /// The version of the layout of its section.
     const SECTION_VERSION: u32 = 1;
     /// The layout of its section.
@@ -101,6 +104,9 @@ pub trait Registered {
     const CLAIMED_NAME: &'static str;
     /// The WAL types that the registration claims, ascending.
     const CLAIMED_WAL_TYPES: &'static [u8];
+    /// What `freehold.lock` says of it.
+    #[doc(hidden)]
+    const LOCK: Lock = Lock::NONE;
 }
 
 /// What `#[operations]` implements, and what a primitive's

@@ -50,6 +50,7 @@ pub struct Descriptor {
     section_shape: &'static str,
     operations: &'static [OperationShape],
     origin: Origin,
+    facts: &'static [u8],
     functions: Functions,
 }
 
@@ -72,9 +73,9 @@ impl<P: PrimitiveStorageExt> SectionShape<P> {
 }
 
 impl Descriptor {
-    /// The descriptor of `P`.
+    /// The descriptor of `P`. `facts` is the same as text, as it stands in the binary.
     #[must_use]
-    pub const fn of<P: PrimitiveStorageExt>(origin: Origin) -> Descriptor {
+    pub const fn of<P: PrimitiveStorageExt>(origin: Origin, facts: &'static [u8]) -> Descriptor {
         Descriptor {
             name: P::NAME,
             former_names: P::FORMER_NAMES,
@@ -85,6 +86,7 @@ impl Descriptor {
             section_shape: SectionShape::<P>::SHAPE.as_str(),
             operations: P::OPERATIONS,
             origin,
+            facts,
             functions: Functions {
                 create: create::<P>,
                 freeze: freeze::<P>,
@@ -149,6 +151,12 @@ impl Descriptor {
     #[must_use]
     pub fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    /// What is claimed and how it is laid out, as the lines of text that the binary has.
+    #[must_use]
+    pub fn facts(&self) -> &'static str {
+        std::str::from_utf8(self.facts).unwrap_or_default()
     }
 
     /// An empty instance.

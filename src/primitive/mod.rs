@@ -13,12 +13,14 @@ mod descriptor;
 mod guards;
 mod handle;
 mod instance;
+mod lock;
 mod log;
 mod payload;
 mod section;
 mod shape;
 mod stored;
 mod sum;
+mod text;
 
 pub use claims::{CLAIMS, Claim, primitive_for_wal_type, snapshot_primitive_ids, wal_ranges};
 pub use collections::{
@@ -57,8 +59,14 @@ pub mod private {
         NotResult, OperationError, Probe, ResultOf, assert_distinct, claims, crate_of, fresh,
         is_registered_as_claimed, reason, rebuild, unknown_operation,
     };
+    pub use super::lock::Lock;
     pub use super::section::Rows;
     pub use super::shape::{Shape, table_tag};
     pub use super::stored::{Encoder, Stored, StoredOwned, Undecodable, Wire};
     pub use super::sum::Sum;
+
+    /// What the lock is asked.
+    pub mod lock {
+        pub use super::super::lock::{Fault, facts, id, kept, operation, section, wal_types};
+    }
 }

@@ -165,6 +165,11 @@ impl<'a> SectionReader<'a> {
         Ok(())
     }
 
+    /// Gives up what older sections have in this table.
+    pub fn drop_table(&mut self, tag: u32) {
+        let _ = self.take(tag);
+    }
+
     fn take(&mut self, tag: u32) -> Option<Rows<'a>> {
         let (table, taken) = self
             .tables
@@ -180,7 +185,8 @@ impl<'a> SectionReader<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the section has a table {tag:#010x} that is no field of this build: \
-     a field was removed or renamed; for a new name write `#[field(was = \"..\")]`"
+     a field was removed or renamed; for a new name write `#[field(was = \"..\")]`, to give up what \
+     is in it `dropped = [\"..\"]`"
 )]
 pub struct UnknownTable {
     /// The hash of the field's name.

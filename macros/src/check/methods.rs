@@ -78,6 +78,10 @@ fn operation(
     };
     Some(Operation {
         version: wal.version.map_or(0, |(version, _)| version),
+        name: match &wal.name {
+            Some(name) => name.value(),
+            None => syn::ext::IdentExt::unraw(&signature.ident).to_string(),
+        },
         newest: wal.version.is_none(),
         wal,
         visibility: method.vis.clone(),
@@ -275,4 +279,20 @@ fn number(operations: &mut Vec<Operation>, errors: &mut Errors) {
         }
     }
     *operations = kept;
+    rename_older_versions(operations);
+}
+
+/// An older version is a method of another name, and yet the same operation.
+fn rename_older_versions(operations: &mut [Operation]) {
+    let newest: Vec<(u8, String)> = operations
+        .iter()
+        .filter(|operation| operation.newest)
+        .map(|operation| (operation.wal.byte.value, operation.name.clone()))
+        .collect();
+    for operation in operations.iter_mut().filter(|operation| operation.wal.name.is_none()) {
+        let byte = operation.wal.byte.value;
+        if let Some((_, name)) = newest.iter().find(|(newest, _)| *newest == byte) {
+            operation.name.clone_from(name);
+        }
+    }
 }

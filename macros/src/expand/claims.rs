@@ -6,8 +6,10 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
 
-use super::placed;
+use super::{no_fault, placed};
+use crate::lock;
 use crate::model::{Byte, Claim};
 
 /// The primitive's name in the data.
@@ -30,12 +32,15 @@ pub(super) fn expand(
     let id = claim.id.map_or(0xff, |id| id.value);
     let mut bytes: Vec<u8> = claim.wal.iter().map(|byte| byte.value).collect();
     bytes.sort_unstable();
+    let lock =
+        if sound { lock::expression(&private, claim.locked) } else { quote!(#private::Lock::NONE) };
     let registered = quote! {
         #[automatically_derived]
         impl #krate::Registered for #primitive {
             const CLAIMED_TYPE_ID: u8 = #id;
             const CLAIMED_NAME: &'static str = #name;
             const CLAIMED_WAL_TYPES: &'static [u8] = &[#(#bytes),*];
+            const LOCK: #private::Lock = #lock;
         }
     };
     let Some(id) = claim.id.filter(|_| sound) else { return registered };
@@ -53,6 +58,17 @@ pub(super) fn expand(
             .push(format!("freehold/1: WAL type {:#04x} is claimed by two primitives", byte.value));
     }
     let symbols = symbols.iter().map(|symbol| symbol_definition(symbol));
+    let first_byte = claim.wal.first().map_or(id.first, |byte| byte.first);
+    let name_span = primitive.span();
+    let faults =
+        [("id", id.first), ("wal_types", first_byte), ("kept", name_span), ("section", name_span)]
+            .map(|(what, span)| {
+                let what = format_ident!("{what}");
+                let fault = quote!(#private::lock::#what::<#primitive>(
+                    &<#primitive as #krate::Registered>::LOCK
+                ));
+                no_fault(&private, &fault, span)
+            });
     quote! {
         #registered
 
@@ -65,18 +81,34 @@ pub(super) fn expand(
                 "TYPE_ID and WAL_TYPES are not what is registered: leave them out"
             );
 
+            #(#faults)*
+
+            const ORIGIN: #private::Origin = #private::Origin {
+                crate_name: #private::crate_of(::core::module_path!()),
+                crate_version: match ::core::option_env!("CARGO_PKG_VERSION") {
+                    ::core::option::Option::Some(version) => version,
+                    ::core::option::Option::None => "unknown",
+                },
+                file: ::core::file!(),
+                line: ::core::line!(),
+            };
+            const FACTS_LEN: usize = #private::lock::facts::<#primitive, 0>(&ORIGIN).len();
+
+            // Plain bytes in a section of their own, for those who read the binary without running it.
+            #[used]
+            #[cfg_attr(
+                not(any(target_vendor = "apple", target_os = "windows")),
+                unsafe(link_section = "freehold_1")
+            )]
+            #[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,freehold_1"))]
+            #[cfg_attr(target_os = "windows", unsafe(link_section = ".fhold1"))]
+            static FACTS: [u8; FACTS_LEN] =
+                #private::lock::facts::<#primitive, FACTS_LEN>(&ORIGIN).into_bytes();
+
             #[#private::linkme::distributed_slice(#private::FREEHOLD_1_PRIMITIVES)]
             #[linkme(crate = #private::linkme)]
             static PRIMITIVE: #private::Descriptor =
-                #private::Descriptor::of::<#primitive>(#private::Origin {
-                    crate_name: #private::crate_of(::core::module_path!()),
-                    crate_version: match ::core::option_env!("CARGO_PKG_VERSION") {
-                        ::core::option::Option::Some(version) => version,
-                        ::core::option::Option::None => "unknown",
-                    },
-                    file: ::core::file!(),
-                    line: ::core::line!(),
-                });
+                #private::Descriptor::of::<#primitive>(ORIGIN, &FACTS);
 
             mod symbols {
                 #(#symbols)*

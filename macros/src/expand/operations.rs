@@ -6,7 +6,7 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{GenericArgument, Ident, PathArguments, Type};
 
-use super::{handle_name, itself, placed, shape_of};
+use super::{handle_name, itself, no_fault, placed, shape_of};
 use crate::model::{Argument, Effect, Kind, Operation, Operations, Output};
 
 pub(super) fn expand(operations: &Operations) -> TokenStream {
@@ -18,6 +18,7 @@ pub(super) fn expand(operations: &Operations) -> TokenStream {
     let shapes = operations.iter().map(|operation| shape(krate, operation));
     let arms = operations.iter().map(|operation| arm(krate, primitive, operation));
     let claimed = operations.iter().map(|operation| claimed(krate, primitive, operation));
+    let locked = operations.iter().map(|operation| locked(krate, primitive, operation));
     let guards = operations.iter().filter_map(|operation| guard(&private, operation));
     quote! {
         #block
@@ -46,6 +47,7 @@ pub(super) fn expand(operations: &Operations) -> TokenStream {
 
         const _: () = {
             #(#claimed)*
+            #(#locked)*
             #(#guards)*
         };
     }
@@ -297,9 +299,8 @@ fn arm(krate: &TokenStream, primitive: &Ident, operation: &Operation) -> TokenSt
 
 fn shape(krate: &TokenStream, operation: &Operation) -> TokenStream {
     let private = quote!(#krate::__private);
-    let Operation { wal, version, cfgs, signature, arguments, .. } = operation;
+    let Operation { wal, version, name, cfgs, arguments, .. } = operation;
     let byte = wal.byte.value;
-    let name = syn::ext::IdentExt::unraw(&signature.ident).to_string();
     let labels: Vec<String> = match &operation.effect {
         Some(_) => vec!["effect".to_owned()],
         None => arguments
@@ -340,6 +341,20 @@ fn claimed(krate: &TokenStream, primitive: &Ident, operation: &Operation) -> Tok
     };
     let check = placed(check, byte.first);
     quote!(#(#cfgs)* const _: () = #check;)
+}
+
+/// The operation is what the lock says it is.
+fn locked(krate: &TokenStream, primitive: &Ident, operation: &Operation) -> TokenStream {
+    let Operation { wal, version, cfgs, .. } = operation;
+    let byte = wal.byte.value;
+    let private = quote!(#krate::__private);
+    let fault = quote!(#private::lock::operation::<#primitive>(
+        &<#primitive as #krate::Registered>::LOCK,
+        #byte,
+        #version,
+    ));
+    let check = no_fault(&private, &fault, wal.byte.first);
+    quote!(#(#cfgs)* #check)
 }
 
 /// An alias of `Result` under another name would log what was rejected.

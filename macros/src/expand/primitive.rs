@@ -17,6 +17,7 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
     let known_as = claims::name(claim, name);
     let registration = claims::expand(claim, name.to_token_stream(), &known_as, sound);
     let was = &claim.was;
+    let dropped: Vec<String> = claim.dropped.iter().map(syn::LitStr::value).collect();
     let root_only = claim.root_only;
     let section_version = match &claim.section_version {
         Some(version) => quote!(#version),
@@ -88,6 +89,7 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
         #[automatically_derived]
         impl #krate::PrimitiveStorageExt for #name {
             const FORMER_NAMES: &'static [&'static str] = &[#(#was),*];
+            const DROPPED_FIELDS: &'static [&'static str] = &[#(#dropped),*];
             const ROOT_ONLY: bool = #root_only;
             const SECTION_VERSION: u32 = #section_version;
             const SECTION_SHAPE: #private::Shape = {
@@ -122,6 +124,7 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
             ) -> ::core::result::Result<Self, #krate::Reason> {
                 let #mutable loaded: Self = #private::fresh();
                 #(#loads)*
+                #(reader.drop_table(const { #private::table_tag(#dropped) });)*
                 reader.finish()?;
                 ::core::result::Result::Ok(loaded)
             }
