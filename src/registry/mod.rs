@@ -5,6 +5,9 @@
 //! - Two claims on one value are found by [`check`](PrimitiveRegistry::check), which every opening
 //!   calls before it touches a file.
 
+#[cfg(any(test, feature = "testing", feature = "cli"))]
+pub(crate) mod lock_file;
+
 use std::sync::OnceLock;
 
 use crate::error::RegistryError;

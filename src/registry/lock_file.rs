@@ -1,0 +1,256 @@
+//! `freehold.lock` as a file: read, added to, written.
+//!
+//! - A line is `crate::Primitive key content`. Lines are only ever added; one that stands there with
+//!   other content is a contradiction, and the file wins.
+//! - Lines of one primitive stand together, in the order of their keys, so that a change of the file
+//!   reads as one.
+//! - What the lines mean is known where they are made: `primitive/lock.rs` and the conformance kit.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// The file's name, beside `Cargo.toml`.
+pub(crate) const LOCK_FILE: &str = "freehold.lock";
+
+const HEAD: &str = "\
+# What this package's primitives write, so that it stays readable for ever. Check it in.
+# `freehold lock --update` adds to it; nothing is ever taken away. A line that no longer fits the
+# code is a compile error that says what to do.
+";
+
+/// A lock file's content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LockFile {
+    format: Option<String>,
+    locked: bool,
+    /// Ordered.
+    lines: Vec<Line>,
+}
+
+/// A line about a primitive.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Line {
+    /// `counters::Counters`.
+    owner: String,
+    /// Where it stands among the lines of its owner.
+    rank: u8,
+    /// `0x80 v1`.
+    key: String,
+    /// What stands behind the key.
+    content: String,
+}
+
+/// What a lock file says and what should be added to it contradict each other.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("freehold.lock has `{owner} {key} {stands}`, and now it is `{new}`")]
+pub(crate) struct Contradiction {
+    pub(crate) owner: String,
+    pub(crate) key: String,
+    pub(crate) stands: String,
+    pub(crate) new: String,
+}
+
+impl Line {
+    fn read(line: &str) -> Option<Line> {
+        let (owner, fact) = line.split_once(' ')?;
+        if !owner.contains("::") {
+            return None;
+        }
+        // How many words of the fact are its key.
+        let (rank, words) = match fact.split(' ').next()? {
+            "id" => (0, 1),
+            "section" => (2, 2),
+            "golden" => (3, 5),
+            "retired" => (4, usize::MAX),
+            first if first.starts_with("0x") => (1, 2),
+            _ => return None,
+        };
+        let end =
+            fact.match_indices(' ').nth(words.saturating_sub(1)).map_or(fact.len(), |(at, _)| at);
+        let (key, content) = fact.split_at_checked(end)?;
+        Some(Line {
+            owner: owner.to_owned(),
+            rank,
+            key: key.to_owned(),
+            content: content.trim_start().to_owned(),
+        })
+    }
+}
+
+impl LockFile {
+    /// Reads what a file holds. A line that is none is left out: the attributes say what is missing.
+    pub(crate) fn parse(text: &str) -> LockFile {
+        let mut file = LockFile::default();
+        for line in text.lines().map(str::trim_end) {
+            if let Some(format) = line.strip_prefix("format ") {
+                file.format = Some(format.to_owned());
+            } else if line == "locked" {
+                file.locked = true;
+            } else {
+                file.lines.extend(Line::read(line));
+            }
+        }
+        file.lines.sort();
+        file
+    }
+
+    /// Reads the file in `directory`; `None` if there is none.
+    pub(crate) fn read(directory: &Path) -> io::Result<Option<LockFile>> {
+        #[expect(clippy::disallowed_methods, reason = "a source file, no database")]
+        match std::fs::read_to_string(directory.join(LOCK_FILE)) {
+            Ok(text) => Ok(Some(LockFile::parse(&text))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads the file in `directory`, lets `change` add to it, and writes it if that is needed.
+    pub(crate) fn update<T>(
+        directory: &Path,
+        change: impl FnOnce(&mut LockFile) -> T,
+    ) -> io::Result<T> {
+        // Tests of one program run at the same time.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = LockFile::read(directory)?;
+        let mut file = before.clone().unwrap_or_default();
+        let value = change(&mut file);
+        if before.as_ref() != Some(&file) {
+            #[expect(clippy::disallowed_methods, reason = "a source file, no database")]
+            std::fs::write(directory.join(LOCK_FILE), file.to_text())?;
+        }
+        Ok(value)
+    }
+
+    /// The file's text.
+    pub(crate) fn to_text(&self) -> String {
+        let mut text = String::from(HEAD);
+        text.push('\n');
+        if let Some(format) = &self.format {
+            let _ = writeln!(text, "format {format}");
+        }
+        if self.locked {
+            text.push_str("locked\n");
+        }
+        let mut owner = "";
+        for line in &self.lines {
+            if line.owner != owner {
+                text.push('\n');
+                owner = &line.owner;
+            }
+            let space = if line.content.is_empty() { "" } else { " " };
+            let _ = writeln!(text, "{} {}{space}{}", line.owner, line.key, line.content);
+        }
+        text
+    }
+
+    /// How rkyv lays bytes out.
+    pub(crate) fn set_format(&mut self, format: &str) {
+        self.format.get_or_insert_with(|| format.to_owned());
+    }
+
+    /// Whether nothing may be missing.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.locked
+    }
+
+    /// From now on nothing may be missing.
+    pub(crate) fn set_locked(&mut self) {
+        self.locked = true;
+    }
+
+    /// Adds `line`; says whether it was missing.
+    ///
+    /// # Errors
+    ///
+    /// Its key stands there with other content.
+    pub(crate) fn add(&mut self, line: &str) -> Result<bool, Contradiction> {
+        let Some(line) = Line::read(line) else { return Ok(false) };
+        let same_key = |other: &&Line| (&other.owner, &other.key) == (&line.owner, &line.key);
+        match self.lines.iter().find(same_key) {
+            Some(stands) if stands.content == line.content => Ok(false),
+            Some(stands) => Err(Contradiction {
+                owner: line.owner,
+                key: line.key,
+                stands: stands.content.clone(),
+                new: line.content,
+            }),
+            None => {
+                let at = self.lines.partition_point(|other| *other < line);
+                self.lines.insert(at, line);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Key and content of every line of `owner` whose key begins with `start`.
+    pub(crate) fn of<'f>(
+        &'f self,
+        owner: &'f str,
+        start: &'f str,
+    ) -> impl Iterator<Item = (&'f str, &'f str)> {
+        self.lines
+            .iter()
+            .filter(move |line| line.owner == owner && line.key.starts_with(start))
+            .map(|line| (&*line.key, &*line.content))
+    }
+
+    /// Every owner, once.
+    pub(crate) fn owners(&self) -> Vec<&str> {
+        let mut owners: Vec<&str> = self.lines.iter().map(|line| &*line.owner).collect();
+        owners.dedup();
+        owners
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINES: [&str; 6] = [
+        "a::B id 0x80 scope runs",
+        "a::B 0x80 v1 add (name: str, by: i64, ) 0123456789abcdef",
+        "a::B section v1 (counts: {str: i64}, ) 0123456789abcdef",
+        "a::B golden 0x80 v1 section v1 0:1=2 history 0x80.1:00",
+        "a::B retired 0x81 v2",
+        "a::C id 0x90 scope root",
+    ];
+
+    #[test]
+    fn what_was_added_in_any_order_is_written_in_one_order_and_read_back() {
+        let mut one = LockFile::default();
+        let mut other = LockFile::default();
+        for line in LINES {
+            assert_eq!(one.add(line), Ok(true));
+        }
+        for line in LINES.iter().rev() {
+            assert_eq!(other.add(line), Ok(true));
+            assert_eq!(other.add(line), Ok(false), "it stands there");
+        }
+        one.set_format("rkyv");
+        other.set_format("rkyv");
+        assert_eq!(one.to_text(), other.to_text());
+        let lines: Vec<&str> = LINES.to_vec();
+        let text = one.to_text();
+        let written: Vec<&str> = text.lines().filter(|line| line.contains("::")).collect();
+        assert_eq!(written, lines);
+        assert_eq!(LockFile::parse(&text), one);
+        assert_eq!(one.owners(), ["a::B", "a::C"]);
+        assert_eq!(one.of("a::B", "golden").count(), 1);
+    }
+
+    #[test]
+    fn a_line_that_stands_there_is_never_changed() {
+        let mut file = LockFile::default();
+        file.add(LINES[1]).unwrap();
+        let refused = file.add("a::B 0x80 v1 add (name: str, ) 1123456789abcdef").unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "freehold.lock has `a::B 0x80 v1 add (name: str, by: i64, ) 0123456789abcdef`, and now \
+             it is `add (name: str, ) 1123456789abcdef`"
+        );
+        assert_eq!(file.add("a::B from 1.2.3 7 src/lib.rs"), Ok(false), "no line of a lock");
+    }
+}
