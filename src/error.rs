@@ -421,7 +421,8 @@ pub enum RegistryError {
     },
     /// The data needs a primitive that is not linked, and the options insist.
     #[error(
-        "{name} (type ID {type_id:#04x}) is in the data and not linked; add `use {crate_name} as _;` (crate {crate_name} {crate_version})"
+        "{name} (type ID {type_id:#04x}, crate {crate_name} {crate_version}) is in the data and not linked: {}",
+        Link { primitive: name, crate_name }
     )]
     NotLinked {
         /// The primitive.
@@ -433,6 +434,23 @@ pub enum RegistryError {
         /// That crate's version.
         crate_version: Box<str>,
     },
+}
+
+/// What links a primitive again.
+pub(crate) struct Link<'a> {
+    pub(crate) primitive: &'a str,
+    pub(crate) crate_name: &'a str,
+}
+
+impl fmt::Display for Link<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Link { primitive, crate_name } = self;
+        match *crate_name {
+            // Its own are features, named like the primitives.
+            env!("CARGO_CRATE_NAME") => write!(f, "turn freehold's feature `{primitive}` on"),
+            _ => write!(f, "add `use {crate_name} as _;` to the program"),
+        }
+    }
 }
 
 /// A logged operation that did not succeed again.

@@ -147,7 +147,7 @@ impl Database {
     }
 
     pub(crate) fn open_with(path: &Path, options: Options) -> Result<Database> {
-        let registry = PrimitiveRegistry::linked()?;
+        let registry = PrimitiveRegistry::without(&options.detached)?;
         if options.durability == Durability::InMemory {
             return Ok(Database::with_core(Core::in_memory(registry, &options), None));
         }
@@ -157,6 +157,9 @@ impl Database {
             None => Arc::new(OsDisk::new(path)),
         };
         let opened = recovery::open(&disk, registry, &options.recovery())?;
+        for warning in opened.report.warnings() {
+            (options.on_warning)(path, &warning);
+        }
         let core = Arc::new(Core::on_disk(disk, opened, &options));
         let ticker = if simulated { None } else { Some(Ticker::start(&core)?) };
         Ok(Database { owner: Arc::new(Owner { core, ticker }) })

@@ -1,5 +1,7 @@
 //! How a database is opened.
 
+use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +51,8 @@ pub struct Options {
     pub(crate) checkpoint_on_close: bool,
     pub(crate) snapshots_kept: usize,
     pub(crate) require_linked: bool,
+    pub(crate) detached: BTreeSet<Box<str>>,
+    pub(crate) on_warning: Warn,
     pub(crate) unsynced_bytes_max: usize,
     pub(crate) threads: usize,
     pub(crate) clock: Clock,
@@ -72,6 +76,14 @@ const CHECKPOINT_BYTES_DEFAULT: u64 = 256 << 20;
 /// Default of [`Options::unsynced_bytes_max`].
 const UNSYNCED_BYTES_MAX_DEFAULT: usize = 32 << 20;
 
+/// What is called with a database's directory and a warning about it.
+type Warn = Arc<dyn Fn(&Path, &str) + Send + Sync>;
+
+fn print_warning(path: &Path, warning: &str) {
+    // Nobody is left to tell if this cannot be written.
+    let _ = writeln!(std::io::stderr(), "freehold: {}: {warning}", path.display());
+}
+
 impl Default for Options {
     fn default() -> Options {
         Options {
@@ -81,6 +93,8 @@ impl Default for Options {
             checkpoint_on_close: true,
             snapshots_kept: 2,
             require_linked: false,
+            detached: BTreeSet::new(),
+            on_warning: Arc::new(print_warning),
             unsynced_bytes_max: UNSYNCED_BYTES_MAX_DEFAULT,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             clock: clock::system(),
@@ -134,6 +148,32 @@ impl Options {
     /// through. Default: no.
     pub fn require_linked(mut self, yes: bool) -> Options {
         self.require_linked = yes;
+        self
+    }
+
+    /// Carry the primitive with this name through as if it were not linked. For a rollback: when the
+    /// data was written by a newer version of it than this program has, which opening refuses.
+    /// Naming it in a transaction or a view panics. Can be given more than once. Default: none.
+    ///
+    /// ```
+    /// # use freehold::prelude::*;
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path();
+    /// let db = Options::new().detach("vector").open(path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn detach(mut self, name: &str) -> Options {
+        self.detached.insert(name.into());
+        self
+    }
+
+    /// Called for each thing that opening found and that somebody should know: a primitive in the
+    /// data that is not linked, a snapshot that could not be used. The same stands in
+    /// [`RecoveryReport::warnings`]. Default: a line on standard error.
+    ///
+    /// [`RecoveryReport::warnings`]: crate::RecoveryReport::warnings
+    pub fn on_warning(mut self, warn: impl Fn(&Path, &str) + Send + Sync + 'static) -> Options {
+        self.on_warning = Arc::new(warn);
         self
     }
 
@@ -195,6 +235,7 @@ impl Options {
         recovery::Settings {
             segment_bytes: self.segment_bytes,
             require_linked: self.require_linked,
+            detached: self.detached.clone(),
             threads: self.threads,
             progress: self.progress.clone(),
             check_all: false,

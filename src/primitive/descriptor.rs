@@ -111,6 +111,12 @@ impl Descriptor {
         self.former_names
     }
 
+    /// Whether `name` is, or once was, its name.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.former_names.contains(&name)
+    }
+
     /// The type ID.
     #[must_use]
     pub fn type_id(&self) -> u8 {

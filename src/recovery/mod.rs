@@ -16,6 +16,7 @@ mod repair;
 mod report;
 mod scan;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,6 +46,8 @@ pub(crate) type ProgressFn = Arc<dyn Fn(&Progress) -> Control + Send + Sync>;
 pub(crate) struct Settings {
     pub(crate) segment_bytes: u64,
     pub(crate) require_linked: bool,
+    /// Primitives that are not linked because the options say so.
+    pub(crate) detached: BTreeSet<Box<str>>,
     pub(crate) threads: usize,
     pub(crate) progress: Option<ProgressFn>,
     /// Read every file, also what opening does not need.
@@ -257,7 +260,8 @@ fn finish(
         if registry.list().iter().any(|linked| owners::is_named(linked, &row.name)) {
             continue;
         }
-        if settings.require_linked {
+        let asked_for = settings.detached.contains(row.name.as_str());
+        if settings.require_linked && !asked_for {
             return Err(crate::error::RegistryError::NotLinked {
                 name: row.name.as_str().into(),
                 type_id: row.type_id,
@@ -271,6 +275,7 @@ fn finish(
             type_id: row.type_id,
             crate_name: row.crate_name.as_str().into(),
             crate_version: row.crate_version.as_str().into(),
+            asked_for,
             bytes: state.detached.bytes_of_type(row.type_id),
         });
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::error::Link;
 use crate::id::{Lsn, SegmentId};
 
 /// What opening found and did.
@@ -71,8 +72,42 @@ pub struct DetachedPrimitive {
     pub crate_name: Box<str>,
     /// That crate's version.
     pub crate_version: Box<str>,
+    /// [`Options::detach`](crate::Options::detach) names it.
+    pub asked_for: bool,
     /// Bytes carried.
     pub bytes: u64,
+}
+
+impl fmt::Display for DetachedPrimitive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { primitive, type_id, crate_name, crate_version, asked_for, bytes } = self;
+        let crate_of = format_args!("crate {crate_name} {crate_version}");
+        if *asked_for {
+            let carried = Count(*bytes, "byte");
+            return write!(
+                f,
+                "{primitive} (type ID {type_id:#04x}, {crate_of}) is detached: {carried} carried"
+            );
+        }
+        let link = Link { primitive, crate_name };
+        write!(
+            f,
+            "{primitive} (type ID {type_id:#04x}, {crate_of}) is in the data and not linked: {} \
+             carried; to use it {link}",
+            Count(*bytes, "byte")
+        )
+    }
+}
+
+impl RecoveryReport {
+    /// What somebody should know: primitives in the data that are not linked, each with what links
+    /// it, and snapshots that could not be used.
+    pub fn warnings(&self) -> impl Iterator<Item = String> + '_ {
+        let detached = self.detached.iter().filter(|row| !row.asked_for).map(ToString::to_string);
+        let damaged =
+            self.damaged_snapshots.iter().map(|damage| format!("snapshot not used: {damage}"));
+        detached.chain(damaged)
+    }
 }
 
 /// How long each phase of opening took.
@@ -164,16 +199,7 @@ impl fmt::Display for RecoveryReport {
             }
         }
         for row in &self.detached {
-            writeln!(
-                f,
-                "  not linked: {} (type ID {:#04x}), {} bytes carried; add `use {} as _;` (crate {} {})",
-                row.primitive,
-                row.type_id,
-                row.bytes,
-                row.crate_name,
-                row.crate_name,
-                row.crate_version
-            )?;
+            writeln!(f, "  {row}")?;
         }
         let times = self.times;
         write!(

@@ -8,7 +8,8 @@
 #[cfg(any(test, feature = "testing", feature = "cli"))]
 pub(crate) mod lock_file;
 
-use std::sync::OnceLock;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::error::RegistryError;
 use crate::primitive::{Descriptor, FREEHOLD_1_PRIMITIVES, PrimitiveStorageExt};
@@ -37,6 +38,29 @@ impl PrimitiveRegistry {
             })
             .as_ref()
             .map_err(Clone::clone)
+    }
+
+    /// The registry of this program, as if some of its primitives were not linked.
+    ///
+    /// # Errors
+    ///
+    /// As [`linked`](PrimitiveRegistry::linked).
+    pub(crate) fn without(
+        names: &BTreeSet<Box<str>>,
+    ) -> Result<&'static PrimitiveRegistry, RegistryError> {
+        // One for each set of names ever asked for: a registry lives as long as the program.
+        static WITHOUT: Mutex<BTreeMap<BTreeSet<Box<str>>, &'static PrimitiveRegistry>> =
+            Mutex::new(BTreeMap::new());
+        let linked = PrimitiveRegistry::linked()?;
+        let is_out = |primitive: &Descriptor| names.iter().any(|name| primitive.is_named(name));
+        if !linked.list.iter().any(|primitive| is_out(primitive)) {
+            return Ok(linked);
+        }
+        let mut without = WITHOUT.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(without.entry(names.clone()).or_insert_with(|| {
+            let rest = linked.list.iter().copied().filter(|primitive| !is_out(primitive));
+            Box::leak(Box::new(PrimitiveRegistry::of(rest)))
+        }))
     }
 
     fn of(primitives: impl Iterator<Item = &'static Descriptor>) -> PrimitiveRegistry {
@@ -119,9 +143,15 @@ impl PrimitiveRegistry {
     }
 
     /// The position of `P` in the list. A type that implements the trait is linked with its
-    /// registration, so it has one; a number beyond the list stands for the impossible.
+    /// registration, so it has one, unless the options detach it.
     pub(crate) fn index_of<P: PrimitiveStorageExt>(&self) -> usize {
-        self.by_type_id.get(P::TYPE_ID).unwrap_or(usize::MAX)
+        match self.by_type_id.get(P::TYPE_ID) {
+            Some(index) => index,
+            None => panic!(
+                "{} cannot be used here: the database was opened with `Options::detach`",
+                P::NAME
+            ),
+        }
     }
 }
 
