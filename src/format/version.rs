@@ -56,6 +56,19 @@ impl Features {
     pub(crate) fn unknown_read_only(&self) -> u64 {
         self.read_only_compatible & !Features::KNOWN.read_only_compatible
     }
+
+    /// Refuses `file` if it uses something that this build must know to read it and write after it.
+    pub(crate) fn refuse_unknown(&self, file: &Path) -> Result<(), Error> {
+        let found = self.unknown_incompatible() | self.unknown_read_only();
+        if found == 0 {
+            return Ok(());
+        }
+        Err(Error::Version {
+            place: format!("{}: feature bits", file.display()).into(),
+            found,
+            supported: Features::KNOWN.incompatible,
+        })
+    }
 }
 
 /// Why a file's header was not accepted.
@@ -100,6 +113,12 @@ impl HeaderError {
     }
 }
 
+/// Whether a build whose version is `supported` reads files of version `found`: its own and all older
+/// ones, but for the draft.
+pub(crate) fn reads(supported: u32, found: u32) -> bool {
+    found == supported || (found != 0 && found < supported)
+}
+
 /// Compares magic and version, which stand first in every header of every version.
 pub(crate) fn check_version(
     cursor: &mut Cursor<'_>,
@@ -112,7 +131,7 @@ pub(crate) fn check_version(
         return Err(Damage::Value { of, found, expected }.into());
     }
     match cursor.u32("format version")? {
-        FORMAT_VERSION => Ok(()),
+        found if reads(FORMAT_VERSION, found) => Ok(()),
         found => Err(HeaderError::Version { found }),
     }
 }
@@ -120,6 +139,13 @@ pub(crate) fn check_version(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn older_versions_are_read_but_for_the_draft() {
+        let read: Vec<u32> = (0..=4).filter(|found| reads(3, *found)).collect();
+        assert_eq!(read, [1, 2, 3]);
+        assert!(reads(0, 0) && !reads(0, 1) && !reads(1, 0));
+    }
 
     #[test]
     fn another_version_is_no_damage() {

@@ -48,6 +48,7 @@ pub struct Descriptor {
     root_only: bool,
     section_version: u32,
     section_shape: &'static str,
+    section_fingerprint: u64,
     operations: &'static [OperationShape],
     origin: Origin,
     facts: &'static [u8],
@@ -84,6 +85,7 @@ impl Descriptor {
             root_only: P::ROOT_ONLY,
             section_version: P::SECTION_VERSION,
             section_shape: SectionShape::<P>::SHAPE.as_str(),
+            section_fingerprint: SectionShape::<P>::SHAPE.fingerprint(),
             operations: P::OPERATIONS,
             origin,
             facts,
@@ -145,6 +147,12 @@ impl Descriptor {
     #[must_use]
     pub fn section_shape(&self) -> &'static str {
         self.section_shape
+    }
+
+    /// A number that stands for the layout of its section, also where the text is cut.
+    #[must_use]
+    pub fn section_fingerprint(&self) -> u64 {
+        self.section_fingerprint
     }
 
     /// Its operations in all their versions.

@@ -10,7 +10,6 @@ use std::thread;
 
 use crate::disk::DiskRef;
 use crate::error::{Damage, Error, Reason, RegistryError, Result};
-use crate::format::version::Features;
 use crate::id::{Lsn, RunId};
 use crate::primitive::{Instance, LoggedEntry, SectionReader};
 use crate::registry::PrimitiveRegistry;
@@ -18,7 +17,7 @@ use crate::snapshot::{InstanceRow, Section, SnapshotFile};
 use crate::state::{RunRow, RunState, State};
 
 use super::owners::{
-    CatalogFold, Owner, owner_of, refuse_other_fields, refuse_version as refuse_operation,
+    CatalogFold, Owner, owner_of, refuse_other_fields, refuse_section_version, refuse_version,
 };
 
 /// An instance to be loaded.
@@ -46,7 +45,7 @@ pub(super) fn load(
     threads: usize,
 ) -> Result<(State, u32)> {
     let file = SnapshotFile::open(disk, lsn)?;
-    refuse_features(&file)?;
+    file.features().refuse_unknown(file.path())?;
     let meta = file.meta();
     let mut state = State::empty(registry);
     state.lsn = meta.lsn;
@@ -83,11 +82,12 @@ pub(super) fn load(
             return Err(Error::corrupt(file.path(), 0, what));
         };
         fold.note(row.type_id, &row.name, meta.lsn);
-        match owner_of(row, registry)? {
+        match owner_of(row, registry.facts())? {
             Owner::Linked(primitive) => {
-                refuse_other_fields(row, registry.list()[primitive])?;
+                let linked = &registry.facts()[primitive];
+                refuse_other_fields(row, linked)?;
                 for row in section.instances() {
-                    refuse_version(registry, primitive, row)?;
+                    refuse_section_version(linked, row.section_version)?;
                     tasks.push(Task { section, row, primitive });
                 }
             }
@@ -108,30 +108,6 @@ pub(super) fn load(
         run.put(loaded.primitive, loaded.instance);
     }
     Ok((state, meta.chain))
-}
-
-fn refuse_features(file: &SnapshotFile) -> Result<()> {
-    let unknown = file.features().unknown_incompatible() | file.features().unknown_read_only();
-    if unknown == 0 {
-        return Ok(());
-    }
-    Err(Error::Version {
-        place: format!("{}: feature bits", file.path().display()).into(),
-        found: unknown,
-        supported: Features::KNOWN.incompatible,
-    })
-}
-
-fn refuse_version(registry: &PrimitiveRegistry, primitive: usize, row: &InstanceRow) -> Result<()> {
-    let linked = registry.list()[primitive];
-    if row.section_version <= linked.section_version() {
-        return Ok(());
-    }
-    Err(Error::Version {
-        place: format!("{} section", linked.name()).into(),
-        found: row.section_version.into(),
-        supported: linked.section_version().into(),
-    })
 }
 
 fn load_all(
@@ -191,8 +167,9 @@ fn load_one(
             .map_err(undecodable)?
     };
     let entries: Vec<LoggedEntry<'_>> = blocks.carried().collect();
+    let linked = &registry.facts()[task.primitive];
     for entry in &entries {
-        refuse_operation(descriptor, entry.wal_type, entry.version, entry.lsn)?;
+        refuse_version(linked, entry.wal_type, entry.version, entry.lsn)?;
     }
     if !entries.is_empty() {
         descriptor.apply_batch(&mut instance, &entries)?;

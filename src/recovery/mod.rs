@@ -10,6 +10,8 @@ mod case;
 mod load;
 mod lock;
 mod look;
+#[cfg(any(test, feature = "cli"))]
+mod needs;
 mod owners;
 mod plan;
 mod repair;
@@ -35,6 +37,8 @@ use owners::CatalogFold;
 use plan::Plan;
 use scan::Scanned;
 
+#[cfg(feature = "cli")]
+pub(crate) use needs::{Judgement, Needs, Refusal};
 pub use report::{
     Control, Cut, DetachedPrimitive, Phase, PhaseTimes, PrimitiveEntries, Progress, RecoveryReport,
 };
@@ -174,7 +178,7 @@ impl Recovered {
     /// A database without a record.
     fn new(registry: &'static PrimitiveRegistry, look: &Look) -> Recovered {
         let mut state = State::empty(registry);
-        let rows = registry.list().iter().map(|linked| linked.catalog_row()).collect();
+        let rows = registry.facts().iter().map(|linked| linked.row.clone()).collect();
         state.catalog = Catalog { rows }.into();
         Recovered {
             state,
@@ -247,7 +251,7 @@ fn finish(
     mut recovered: Recovered,
 ) -> Result<Recovered> {
     let Recovered { state, report, .. } = &mut recovered;
-    let catalog = fold.finish(registry)?;
+    let catalog = fold.finish(registry.facts())?;
     for row in &catalog.rows {
         let entries = scanned.entries[usize::from(row.type_id)];
         if entries > 0 {
@@ -257,7 +261,7 @@ fn finish(
                 entries,
             });
         }
-        if registry.list().iter().any(|linked| owners::is_named(linked, &row.name)) {
+        if registry.facts().iter().any(|linked| linked.is_named(&row.name)) {
             continue;
         }
         let asked_for = settings.detached.contains(row.name.as_str());

@@ -1,5 +1,7 @@
-//! Whose byte is it? The catalog that a file carries against the primitives that are linked.
+//! Whose byte is it? The catalog that a file carries against the primitives of a program.
 //!
+//! - The program is a list of facts: this one's, to open a database, or another one's, to say whether
+//!   it could.
 //! - Identity is the name. A byte or type ID that belongs to one name in the data and to another in
 //!   the program refuses, but only once data of it is met: a primitive that was linked and never
 //!   wrote leaves no claim behind.
@@ -8,15 +10,14 @@
 use crate::error::{Error, RegistryError};
 use crate::format::catalog::{Catalog, CatalogRow};
 use crate::id::Lsn;
-use crate::primitive::Descriptor;
-use crate::registry::PrimitiveRegistry;
+use crate::registry::facts::Facts;
 
 /// Whose entries a WAL type marks, in the files that one catalog describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     /// Nobody's: corruption, or a newer engine.
     Nobody,
-    /// The linked primitive at this index in the registry.
+    /// The linked primitive at this index in the list.
     Linked(usize),
     /// A primitive that is not linked, by type ID.
     Detached(u8),
@@ -39,7 +40,7 @@ pub(super) struct Owners<'c> {
 
 impl<'c> Owners<'c> {
     /// Compares the catalog of one file with what is linked.
-    pub(super) fn of(catalog: &'c Catalog, registry: &PrimitiveRegistry) -> Owners<'c> {
+    pub(super) fn of(catalog: &'c Catalog, linked: &[Facts]) -> Owners<'c> {
         let mut owners = Owners {
             by_byte: [Owner::Nobody; 256],
             row_of: [0; 256],
@@ -49,7 +50,7 @@ impl<'c> Owners<'c> {
             refusals: Vec::new(),
         };
         for (at, row) in catalog.rows.iter().enumerate() {
-            let owner = owner_of(row, registry).unwrap_or_else(|refusal| {
+            let owner = owner_of(row, linked).unwrap_or_else(|refusal| {
                 owners.refusals.push(refusal);
                 Owner::Refused(owners.refusals.len() - 1)
             });
@@ -58,7 +59,7 @@ impl<'c> Owners<'c> {
                 owners.row_of[usize::from(*wal_type)] = at;
             }
         }
-        for operation in registry.list().iter().flat_map(|linked| linked.operations()) {
+        for operation in linked.iter().flat_map(|linked| &linked.row.operations) {
             let newest = &mut owners.newest[usize::from(operation.wal_type)];
             *newest = operation.version.max(*newest);
         }
@@ -92,23 +93,37 @@ impl<'c> Owners<'c> {
     }
 }
 
-/// Refuses a version of an operation that is not linked. A primitive written by hand may list no
-/// operations: then it decides itself.
+/// Refuses a version of an operation that is not linked; `lsn` is where it was met, or 0. A primitive
+/// written by hand may list no operations: then it decides itself.
 pub(super) fn refuse_version(
-    linked: &Descriptor,
+    linked: &Facts,
     wal_type: u8,
     version: u8,
     lsn: Lsn,
 ) -> Result<(), Error> {
-    let operations = linked.operations();
+    let operations = &linked.row.operations;
     let of_type = || operations.iter().filter(|operation| operation.wal_type == wal_type);
     if operations.is_empty() || of_type().any(|operation| operation.version == version) {
         return Ok(());
     }
+    let met = if lsn == Lsn::ZERO { String::new() } else { format!("LSN {lsn}: ") };
     Err(Error::Version {
-        place: format!("LSN {lsn}: {} operation {wal_type:#04x}", linked.name()).into(),
+        place: format!("{met}{} operation {wal_type:#04x}", linked.name()).into(),
         found: version.into(),
         supported: of_type().map(|operation| operation.version).max().unwrap_or(0).into(),
+    })
+}
+
+/// Refuses a section that is newer than what is linked.
+pub(super) fn refuse_section_version(linked: &Facts, found: u32) -> Result<(), Error> {
+    let supported = linked.row.section_version;
+    if found <= supported {
+        return Ok(());
+    }
+    Err(Error::Version {
+        place: format!("{} section", linked.name()).into(),
+        found: found.into(),
+        supported: supported.into(),
     })
 }
 
@@ -116,13 +131,13 @@ pub(super) fn refuse_version(
 /// version means, the primitive knows.
 pub(super) fn refuse_other_fields(
     stored: &CatalogRow,
-    linked: &Descriptor,
+    linked: &Facts,
 ) -> Result<(), RegistryError> {
-    if stored.section_version != linked.section_version() {
+    if stored.section_version != linked.row.section_version {
         return Ok(());
     }
     for (field, was) in fields(&stored.section_shape) {
-        let now = fields(linked.section_shape()).find(|(name, _)| *name == field);
+        let now = fields(&linked.row.section_shape).find(|(name, _)| *name == field);
         if let Some((_, now)) = now.filter(|(_, now)| *now != was) {
             return Err(RegistryError::OtherField {
                 primitive: linked.name().into(),
@@ -154,22 +169,13 @@ fn fields(shape: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// Whether `name` is, or once was, the primitive's.
-pub(super) fn is_named(linked: &Descriptor, name: &str) -> bool {
-    linked.name() == name || linked.former_names().contains(&name)
-}
-
 /// Who owns what this row describes.
-pub(super) fn owner_of(
-    row: &CatalogRow,
-    registry: &PrimitiveRegistry,
-) -> Result<Owner, RegistryError> {
-    let list = registry.list();
-    let Some(index) = list.iter().position(|linked| is_named(linked, &row.name)) else {
+pub(super) fn owner_of(row: &CatalogRow, list: &[Facts]) -> Result<Owner, RegistryError> {
+    let Some(index) = list.iter().position(|linked| linked.is_named(&row.name)) else {
         // Not linked by name: then nobody else may claim its ID or its bytes.
         let taken = list.iter().find(|linked| {
-            linked.type_id() == row.type_id
-                || linked.wal_types().iter().any(|byte| row.wal_types.contains(byte))
+            linked.row.type_id == row.type_id
+                || linked.row.wal_types.iter().any(|byte| row.wal_types.contains(byte))
         });
         return match taken {
             None => Ok(Owner::Detached(row.type_id)),
@@ -180,15 +186,14 @@ pub(super) fn owner_of(
             }),
         };
     };
-    let linked = &list[index];
-    if linked.type_id() != row.type_id {
+    let now = &list[index].row;
+    if now.type_id != row.type_id {
         return Err(RegistryError::OtherTypeId {
             name: row.name.as_str().into(),
             stored: row.type_id,
-            linked: linked.type_id(),
+            linked: now.type_id,
         });
     }
-    let now = linked.catalog_row();
     for stored in &row.operations {
         let same = now.operations.iter().find(|operation| {
             operation.wal_type == stored.wal_type && operation.version == stored.version
@@ -207,7 +212,7 @@ pub(super) fn owner_of(
 }
 
 /// What all catalogs read so far say together, with the first entry ever of each primitive.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct CatalogFold {
     rows: Vec<CatalogRow>,
 }
@@ -235,23 +240,25 @@ impl CatalogFold {
         }
     }
 
-    /// The catalog to go on with: everything linked, and everything else that ever wrote. An ID or a
-    /// byte that belongs to the latter is refused to the former, also when nothing of it is left: two
-    /// rows on one byte could not be told apart.
-    pub(super) fn finish(self, registry: &PrimitiveRegistry) -> Result<Catalog, RegistryError> {
+    /// Everything that ever wrote. An ID or a byte that belongs to one of these is refused to any
+    /// other, also when nothing of it is left: two rows on one byte could not be told apart.
+    pub(super) fn ever_wrote(&self) -> impl Iterator<Item = &CatalogRow> {
+        self.rows.iter().filter(|row| row.first_lsn != Lsn::ZERO)
+    }
+
+    /// The catalog to go on with: everything linked, and everything else that ever wrote.
+    pub(super) fn finish(&self, linked: &[Facts]) -> Result<Catalog, RegistryError> {
         let mut rows: Vec<CatalogRow> = Vec::new();
-        for linked in registry.list() {
-            let mut row = linked.catalog_row();
-            if let Some(stored) = self.rows.iter().find(|stored| is_named(linked, &stored.name)) {
+        for linked in linked {
+            let mut row = linked.row.clone();
+            if let Some(stored) = self.rows.iter().find(|stored| linked.is_named(&stored.name)) {
                 row.first_lsn = stored.first_lsn;
             }
             rows.push(row);
         }
-        for stored in self.rows {
-            if stored.first_lsn != Lsn::ZERO
-                && let Owner::Detached(_) = owner_of(&stored, registry)?
-            {
-                rows.push(stored);
+        for stored in self.ever_wrote() {
+            if let Owner::Detached(_) = owner_of(stored, linked)? {
+                rows.push(stored.clone());
             }
         }
         rows.sort_by_key(|row| row.type_id);
@@ -270,6 +277,7 @@ fn earliest(a: Lsn, b: Lsn) -> Lsn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::PrimitiveRegistry;
 
     #[test]
     fn a_shape_is_taken_apart_into_its_fields() {
@@ -281,15 +289,15 @@ mod tests {
 
     #[test]
     fn an_id_that_ever_wrote_is_not_given_to_another_name() {
-        let registry = PrimitiveRegistry::linked().unwrap();
-        let linked = registry.list().first().expect("unit tests link primitives of their own");
-        let mut retired = linked.catalog_row();
+        let linked = PrimitiveRegistry::linked().unwrap().facts();
+        let mut retired =
+            linked.first().expect("unit tests link primitives of their own").row.clone();
         retired.name = "Retired".to_owned();
         let with_first = |first_lsn| {
             let mut fold = CatalogFold::default();
             let rows = vec![CatalogRow { first_lsn, ..retired.clone() }];
             fold.add(&Catalog { rows });
-            fold.finish(registry)
+            fold.finish(linked)
         };
         assert!(matches!(with_first(Lsn(3)), Err(RegistryError::OtherName { .. })));
         let rows = with_first(Lsn::ZERO).unwrap().rows;

@@ -11,7 +11,6 @@ use std::thread;
 use crate::disk::DiskRef;
 use crate::error::{Damage, Error, Result};
 use crate::format::core_entry::{self, RunCreate, RunDelete, RunSwitch};
-use crate::format::version::Features;
 use crate::format::{WalEntry, record};
 use crate::id::{Lsn, RunId};
 use crate::registry::PrimitiveRegistry;
@@ -110,8 +109,13 @@ pub(super) fn replay(
 
 /// Sealed segments at or below the snapshot hold nothing new.
 fn is_needed(segment: &PlannedSegment, found: &Found, start: Lsn, settings: &Settings) -> bool {
+    settings.check_all || goes_beyond(segment, found, start)
+}
+
+/// Whether the segment holds, or may hold, a record above `start`.
+pub(super) fn goes_beyond(segment: &PlannedSegment, found: &Found, start: Lsn) -> bool {
     let footer = found.segments.get(segment.found).and_then(|ends| ends.footer.as_ref().ok());
-    settings.check_all || footer.is_none_or(|footer| footer.last_lsn > start)
+    footer.is_none_or(|footer| footer.last_lsn > start)
 }
 
 /// Where the chain of each run stands: its last record, and the one before that.
@@ -152,20 +156,12 @@ impl Scan<'_> {
         let (Some(ends), Some(mut records)) = (reader.ends(), reader.records()) else {
             return Ok((Chunk::default(), unread(reader)?));
         };
-        let unknown =
-            ends.header.features.unknown_incompatible() | ends.header.features.unknown_read_only();
-        if unknown != 0 {
-            return Err(Error::Version {
-                place: format!("{}: feature bits", reader.path().display()).into(),
-                found: unknown,
-                supported: Features::KNOWN.incompatible,
-            });
-        }
+        ends.header.features.refuse_unknown(reader.path())?;
         if ends.header.first_lsn == self.start.next() {
             self.check_chain(reader, 0, ends.header.previous_chain)?;
         }
         self.fold.add(&ends.header.catalog);
-        let mut owners = Owners::of(&ends.header.catalog, self.registry);
+        let mut owners = Owners::of(&ends.header.catalog, self.registry.facts());
         let mut sorter = Sorter::default();
         let mut proved = proved;
         let stop = loop {
@@ -244,13 +240,13 @@ impl Scan<'_> {
             }
             let type_id = match owners.owner(entry.wal_type) {
                 Owner::Linked(primitive) => {
-                    let linked = self.registry.list()[primitive];
+                    let linked = &self.registry.facts()[primitive];
                     if !owners.is_newest(entry.wal_type, entry.version) {
                         let (wal_type, version) = (entry.wal_type, entry.version);
                         refuse_version(linked, wal_type, version, record.header.lsn)?;
                     }
                     sorter.push(primitive, at);
-                    linked.type_id()
+                    linked.row.type_id
                 }
                 Owner::Detached(type_id) => {
                     sorter.chunk.carried.push((type_id, run, at));
@@ -368,7 +364,7 @@ impl Sorter {
 }
 
 /// Decides by the case table what the end of the segment's records means.
-fn judge(
+pub(super) fn judge(
     reader: &SegmentReader,
     place: Place,
     stop: &ScanStop,

@@ -5,6 +5,7 @@
 //! - Two claims on one value are found by [`check`](PrimitiveRegistry::check), which every opening
 //!   calls before it touches a file.
 
+pub(crate) mod facts;
 #[cfg(any(test, feature = "testing", feature = "cli"))]
 pub(crate) mod lock_file;
 
@@ -14,10 +15,14 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use crate::error::RegistryError;
 use crate::primitive::{Descriptor, FREEHOLD_1_PRIMITIVES, PrimitiveStorageExt};
 
+use facts::Facts;
+
 /// The linked primitives, in the order of their type IDs.
 #[derive(Debug)]
 pub struct PrimitiveRegistry {
     list: Vec<&'static Descriptor>,
+    /// Of each of the list.
+    facts: Vec<Facts>,
     /// Position in the list, plus one.
     by_type_id: Table,
     by_wal_type: Table,
@@ -82,7 +87,8 @@ impl PrimitiveRegistry {
                 by_wal_type.set(*wal_type, index);
             }
         }
-        PrimitiveRegistry { list, by_type_id, by_wal_type }
+        let facts = list.iter().map(|primitive| Facts::of(primitive)).collect();
+        PrimitiveRegistry { list, facts, by_type_id, by_wal_type }
     }
 
     /// The primitive with this type ID.
@@ -120,26 +126,12 @@ impl PrimitiveRegistry {
     ///
     /// The first that belongs to two, and both with their places in the source.
     pub fn check(&self) -> Result<(), RegistryError> {
-        let pairs = self.list.iter().enumerate().flat_map(|(index, first)| {
-            self.list.iter().skip(index + 1).map(move |second| (*first, *second))
-        });
-        for (first, second) in pairs {
-            let both = || (first.to_string().into(), second.to_string().into());
-            if first.type_id() == second.type_id() {
-                let (type_id, (first, second)) = (first.type_id(), both());
-                return Err(RegistryError::TypeIdTwice { type_id, first, second });
-            }
-            let shared = first.wal_types().iter().find(|byte| second.wal_types().contains(byte));
-            if let Some(&wal_type) = shared {
-                let (first, second) = both();
-                return Err(RegistryError::WalTypeTwice { wal_type, first, second });
-            }
-            if first.name() == second.name() {
-                let (name, (first, second)) = (first.name().into(), both());
-                return Err(RegistryError::NameTwice { name, first, second });
-            }
-        }
-        Ok(())
+        facts::check(&self.facts)
+    }
+
+    /// What each of the list claims and can read.
+    pub(crate) fn facts(&self) -> &[Facts] {
+        &self.facts
     }
 
     /// The position of `P` in the list. A type that implements the trait is linked with its

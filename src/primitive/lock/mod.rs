@@ -7,10 +7,20 @@
 //!   business.
 //! - `docs/extending.md` says what each change asks for; decision 0008 why.
 
+mod facts;
+mod words;
+
 use super::contract::{OperationShape, PrimitiveStorageExt};
-use super::descriptor::Origin;
 use super::guards::crate_of;
 use super::text::Text;
+
+use facts::{FORMAT, id_fact, push_operation, push_operation_key, push_section, push_section_key};
+use words::{
+    after, byte, fields, find_field, first_field, is_version, layout, name_of, same,
+    without_last_word, word,
+};
+
+pub use facts::facts;
 
 /// How long a message may be: two layouts and the words around them.
 const MESSAGE_BYTES_MAX: usize = 2048;
@@ -59,125 +69,15 @@ impl Lock {
     }
 }
 
-/// How rkyv lays bytes out here: the features of it that decide about the format.
-pub(super) const FORMAT: Text<64> = {
-    let mut text = Text::new();
-    text.push("rkyv 0.8");
-    text.push(if is_little_endian() { " little_endian" } else { " big_endian" });
-    text.push(if align_of::<rkyv::Archived<u64>>() == 8 { " aligned" } else { " unaligned" });
-    text.push(" pointer_width_");
-    text.push_number(size_of::<rkyv::Archived<usize>>() as u64 * 8);
-    text
-};
-
-/// The archive of a number is little-endian if it is of the type that says so.
-const fn is_little_endian() -> bool {
-    let archived: rkyv::Archived<u16> = rend::u16_le::from_native(1);
-    archived.to_native() == 1
-}
-
-/// The lines that a binary has of `P`: first its name on one of its own, then what the lock also has.
-#[must_use]
-pub const fn facts<P: PrimitiveStorageExt, const N: usize>(origin: &Origin) -> Text<N> {
-    let mut text = Text::new();
-    push_start::<P, N>(&mut text, origin.crate_name);
-    text.push("from ");
-    text.push(origin.crate_version);
-    text.push(" ");
-    text.push_number(origin.line as u64);
-    text.push(" ");
-    text.push(origin.file);
-    text.push("\n");
-
-    push_start::<P, N>(&mut text, origin.crate_name);
-    text.push("wal");
-    let mut index = 0;
-    while index < P::WAL_TYPES.len() {
-        text.push(" ");
-        text.push_byte(P::WAL_TYPES[index]);
-        index += 1;
-    }
-    text.push("\n");
-
-    let mut index = 0;
-    while index < P::FORMER_NAMES.len() {
-        push_start::<P, N>(&mut text, origin.crate_name);
-        text.push("was ");
-        text.push(P::FORMER_NAMES[index]);
-        text.push("\n");
-        index += 1;
-    }
-
-    push_start::<P, N>(&mut text, origin.crate_name);
-    text.push(id_fact::<P>().as_str());
-    text.push("\n");
-
-    let mut index = 0;
-    while index < P::OPERATIONS.len() {
-        push_start::<P, N>(&mut text, origin.crate_name);
-        push_operation_key(&mut text, &P::OPERATIONS[index]);
-        push_operation(&mut text, &P::OPERATIONS[index]);
-        text.push("\n");
-        index += 1;
-    }
-
-    push_start::<P, N>(&mut text, origin.crate_name);
-    push_section_key(&mut text, P::SECTION_VERSION);
-    push_section::<P, N>(&mut text);
-    text.push("\n");
-    text
-}
-
-const fn push_start<P: PrimitiveStorageExt, const N: usize>(text: &mut Text<N>, krate: &str) {
-    text.push(krate);
-    text.push("::");
-    text.push(P::NAME);
-    text.push(" ");
-}
-
-const fn id_fact<P: PrimitiveStorageExt>() -> Text<32> {
-    let mut text = Text::new();
-    text.push("id ");
-    text.push_byte(P::TYPE_ID);
-    text.push(if P::ROOT_ONLY { " scope root" } else { " scope runs" });
-    text
-}
-
-const fn push_operation_key<const N: usize>(text: &mut Text<N>, operation: &OperationShape) {
-    text.push_byte(operation.wal_type);
-    text.push(" v");
-    text.push_number(operation.version as u64);
-    text.push(" ");
-}
-
-const fn push_operation<const N: usize>(text: &mut Text<N>, operation: &OperationShape) {
-    text.push(operation.name);
-    text.push(" ");
-    text.push(operation.shape);
-    text.push(" ");
-    text.push_hex(operation.fingerprint);
-}
-
-const fn push_section_key<const N: usize>(text: &mut Text<N>, version: u32) {
-    text.push("section v");
-    text.push_number(version as u64);
-    text.push(" ");
-}
-
-const fn push_section<P: PrimitiveStorageExt, const N: usize>(text: &mut Text<N>) {
-    let shape = const { &P::SECTION_SHAPE };
-    text.push("(");
-    text.push(shape.as_str());
-    text.push(") ");
-    text.push_hex(shape.fingerprint());
-}
-
 /// Whether the type ID and the scope are the locked ones, and nobody else's.
 #[must_use]
 pub const fn id<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
     let lines = lock.lines();
     let mut index = 0;
     let mut found = false;
+    if let Some(name) = name_of_several_words::<P>() {
+        return is_no_name(name);
+    }
     if lock.is_about_this_crate() && !lock.format.is_empty() && !same(lock.format, FORMAT.as_str())
     {
         let mut fault = Text::new();
@@ -193,7 +93,7 @@ pub const fn id<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
         index += 1;
         if line.is_own {
             if same(line.fact, "retired id") {
-                return line.fault::<P>("is retired: take another name and another type ID");
+                return line.fault("is retired: take another name and another type ID");
             }
             if after(line.fact, "id ").is_none() {
                 continue;
@@ -280,6 +180,9 @@ const fn operation_of<P: PrimitiveStorageExt>(lock: &Lock, operation: &Operation
     push_operation_key(&mut key, operation);
     let mut now: Fault = Text::new();
     push_operation(&mut now, operation);
+    if !is_one_word(operation.name) {
+        return is_no_name(operation.name);
+    }
     let lines = lock.lines();
     let mut found = false;
     let mut index = 0;
@@ -294,8 +197,7 @@ const fn operation_of<P: PrimitiveStorageExt>(lock: &Lock, operation: &Operation
             && wal_type == operation.wal_type
             && (version.is_empty() || is_version(version, operation.version))
         {
-            return line
-                .fault::<P>("may never be claimed again: take the next version or another byte");
+            return line.fault("may never be claimed again: take the next version or another byte");
         }
         let Some(was) = after(line.fact, key.as_str()) else { continue };
         found = true;
@@ -367,7 +269,7 @@ pub const fn kept<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
         fault.push(" ");
         fault.push(version);
         fault.push(" `");
-        fault.push(layout(called));
+        fault.push(without_last_word(called));
         fault.push(
             "` is not in the code: restore it, since old records need it to replay; if no data \
              with it is left anywhere, `freehold lock --retire ",
@@ -505,50 +407,6 @@ const fn lost_field<'t, P: PrimitiveStorageExt>(
     None
 }
 
-/// The field called `name`, with its type; nothing if there is none.
-const fn find_field<'t>(fields: &'t str, name: &str) -> &'t str {
-    let mut rest = fields;
-    while let Some((field, behind)) = first_field(rest) {
-        if same(name_of(field), name) {
-            return field;
-        }
-        rest = behind;
-    }
-    ""
-}
-
-/// The first `name: type, ` of a section's fields, and what follows.
-const fn first_field(fields: &str) -> Option<(&str, &str)> {
-    let bytes = fields.as_bytes();
-    let mut depth = 0;
-    let mut index = 0;
-    while index + 1 < bytes.len() {
-        match bytes[index] {
-            b'(' | b'<' | b'[' | b'{' => depth += 1,
-            b')' | b'>' | b']' | b'}' => depth -= 1,
-            b',' if depth == 0 => {
-                return Some((fields.split_at(index).0, fields.split_at(index + 2).1));
-            }
-            _ => {}
-        }
-        index += 1;
-    }
-    None
-}
-
-/// `counts` of `counts: map<str, i64>`.
-const fn name_of(field: &str) -> &str {
-    let bytes = field.as_bytes();
-    let mut index = 0;
-    while index < bytes.len() {
-        if bytes[index] == b':' {
-            return field.split_at(index).0;
-        }
-        index += 1;
-    }
-    field
-}
-
 /// A line of the lock.
 struct Line {
     /// The primitive's name.
@@ -578,7 +436,7 @@ impl Line {
     }
 
     /// `freehold.lock: Counters retired 0x82 ..`
-    const fn fault<P: PrimitiveStorageExt>(&self, what: &str) -> Fault {
+    const fn fault(&self, what: &str) -> Fault {
         let mut fault = Text::new();
         fault.push("freehold.lock: ");
         fault.push(self.owner);
@@ -588,6 +446,41 @@ impl Line {
         fault.push(what);
         fault
     }
+}
+
+/// A name of the primitive that would be more than one word of a line.
+const fn name_of_several_words<P: PrimitiveStorageExt>() -> Option<&'static str> {
+    if !is_one_word(P::NAME) {
+        return Some(P::NAME);
+    }
+    let mut index = 0;
+    while index < P::FORMER_NAMES.len() {
+        if !is_one_word(P::FORMER_NAMES[index]) {
+            return Some(P::FORMER_NAMES[index]);
+        }
+        index += 1;
+    }
+    None
+}
+
+const fn is_no_name(name: &str) -> Fault {
+    let mut fault = Text::new();
+    fault.push("`");
+    fault.push(name);
+    fault.push("` is no name: it is one word, without spaces and control characters");
+    fault
+}
+
+const fn is_one_word(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let mut index = 0;
+    while index < bytes.len() {
+        if bytes[index] <= b' ' || bytes[index] == 0x7f {
+            return false;
+        }
+        index += 1;
+    }
+    !bytes.is_empty()
 }
 
 /// `freehold.lock: Counters `
@@ -630,84 +523,4 @@ const fn belongs_to<P: PrimitiveStorageExt>(fault: &mut Fault, owner: &str) {
     fault.push(" under a new name, write `was = [\"");
     fault.push(owner);
     fault.push("\"]`");
-}
-
-/// What stands between the name and the fingerprint of an operation.
-const fn layout(operation: &str) -> &str {
-    let (_, rest) = word(operation);
-    without_last_word(rest)
-}
-
-/// What stands in the parentheses of a section.
-const fn fields(section: &str) -> &str {
-    let inner = without_last_word(section);
-    if inner.len() < 2 {
-        return "";
-    }
-    inner.split_at(inner.len() - 1).0.split_at(1).1
-}
-
-const fn without_last_word(text: &str) -> &str {
-    let bytes = text.as_bytes();
-    let mut index = bytes.len();
-    while index > 0 {
-        index -= 1;
-        if bytes[index] == b' ' {
-            return text.split_at(index).0;
-        }
-    }
-    text
-}
-
-/// The first word, and what stands behind the space.
-const fn word(text: &str) -> (&str, &str) {
-    let bytes = text.as_bytes();
-    let mut index = 0;
-    while index < bytes.len() {
-        if bytes[index] == b' ' {
-            return (text.split_at(index).0, text.split_at(index + 1).1);
-        }
-        index += 1;
-    }
-    (text, "")
-}
-
-/// The byte whose hexadecimal digits come first, and what stands behind the space.
-const fn byte(text: &str) -> Option<(u8, &str)> {
-    let (first, rest) = word(text);
-    let Some(digits) = after(first, "0x") else { return None };
-    match u8::from_str_radix(digits, 16) {
-        Ok(byte) => Some((byte, rest)),
-        Err(_) => None,
-    }
-}
-
-/// Whether `text` is `v` and this number.
-const fn is_version(text: &str, version: u8) -> bool {
-    match after(text, "v") {
-        Some(digits) => match u8::from_str_radix(digits, 10) {
-            Ok(number) => number == version,
-            Err(_) => false,
-        },
-        None => false,
-    }
-}
-
-/// What stands behind `start`.
-const fn after<'t>(text: &'t str, start: &str) -> Option<&'t str> {
-    if text.len() < start.len() {
-        return None;
-    }
-    let mut index = 0;
-    while index < start.len() {
-        if text.as_bytes()[index] != start.as_bytes()[index] {
-            return None;
-        }
-        index += 1;
-    }
-    Some(text.split_at(start.len()).1)
-}
-
-const fn same(left: &str, right: &str) -> bool {
-    left.len() == right.len() && after(left, right).is_some()
 }
