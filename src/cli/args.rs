@@ -41,6 +41,22 @@ pub(crate) enum Command {
     Verify(ListingArguments),
     /// Write a snapshot and remove the log that it makes superfluous
     Checkpoint(ListingArguments),
+    /// List the primitives of a program: what they claim, which operations and layouts they can read
+    ///
+    /// Without an argument those of this very tool. A binary is read and not run: an executable or a
+    /// library for Linux, macOS or Windows, stripped or not, or an archive such as a .rlib.
+    Registry(RegistryArguments),
+    /// Say whether a program can open a database: yes, or no and every reason
+    ///
+    /// The program is read and not run. The database may be in use, and is not changed. Exit code 0
+    /// is yes, 1 is no.
+    CanOpen(CanOpenArguments),
+    /// Compare a package's code with its freehold.lock, or add to the lock
+    ///
+    /// Without an option it checks: lines that are missing, and lines whose primitive or operation
+    /// is no longer in the code. Exit code 0 is all well. The package is built for it, in a target
+    /// directory of its own.
+    Lock(LockArguments),
     /// Compare an import with its folder: counts, and every step byte for byte
     CheckRuns(CheckArguments),
     /// Import a bundled sample, kill the import part-way, recover, check every step
@@ -89,6 +105,60 @@ pub(crate) struct LogArguments {
     /// Only records from this LSN on
     #[arg(long, value_name = "LSN", default_value_t = 1)]
     pub(crate) from: u64,
+}
+
+/// For `registry`.
+#[derive(Debug, Args)]
+pub(crate) struct RegistryArguments {
+    /// The primitives of this executable or library
+    #[arg(long, value_name = "PATH")]
+    pub(crate) binary: Option<PathBuf>,
+    /// What differs between two builds: whether NEW opens what OLD wrote, and whether OLD does after
+    /// NEW has written
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with = "binary")]
+    pub(crate) diff: Option<Vec<PathBuf>>,
+    /// Write JSON Lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// For `can-open`.
+#[derive(Debug, Args)]
+pub(crate) struct CanOpenArguments {
+    /// The executable
+    pub(crate) binary: PathBuf,
+    /// The database's directory
+    pub(crate) db: PathBuf,
+    /// Write one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// For `lock`.
+#[derive(Debug, Args)]
+pub(crate) struct LockArguments {
+    /// The package's Cargo.toml; default: the one of the working directory
+    #[arg(long, value_name = "PATH")]
+    pub(crate) manifest_path: Option<PathBuf>,
+    /// Add what is missing; nothing that stands there is changed or removed
+    #[arg(long)]
+    pub(crate) update: bool,
+    /// From now on a missing line is a compile error
+    #[arg(long, requires = "update")]
+    pub(crate) locked: bool,
+    /// Add no golden histories: do not run the package's conformance tests
+    #[arg(long, requires = "update")]
+    pub(crate) no_golden: bool,
+    /// Never again: a primitive, one of its operations, or one version of that, of which no data is
+    /// left anywhere
+    #[arg(long, value_name = "NAME[:0x82[:1]]", conflicts_with = "update")]
+    pub(crate) retire: Vec<String>,
+    /// Write one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// For cargo, as in `freehold lock -- --all-features`
+    #[arg(last = true, value_name = "CARGO OPTIONS")]
+    pub(crate) cargo: Vec<String>,
 }
 
 /// For `check-runs`.
@@ -169,7 +239,8 @@ impl Command {
             Command::Steps(arguments) => Some(&arguments.db),
             Command::Log(arguments) => Some(&arguments.db),
             Command::CheckRuns(arguments) => Some(&arguments.db),
-            Command::Demo(_) => None,
+            Command::CanOpen(arguments) => Some(&arguments.db),
+            Command::Demo(_) | Command::Registry(_) | Command::Lock(_) => None,
         }
     }
 }
@@ -201,6 +272,8 @@ mod tests {
         assert_eq!(code(&["freehold"]), 2);
         assert_eq!(code(&["freehold", "steps", "db"]), 2);
         assert_eq!(code(&["freehold", "import-runs", "db", "p", "--threads", "0"]), 2);
+        assert_eq!(code(&["freehold", "registry", "--diff", "old"]), 2);
+        assert_eq!(code(&["freehold", "lock", "--locked"]), 2);
         assert_eq!(code(&["freehold", "--help"]), 0);
         assert_eq!(code(&["freehold", "--version"]), 0);
     }

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::cli::binary::Unreadable;
 use crate::cli::input::{InputError, LineFault};
 use crate::error::Error;
 use crate::id::Lsn;
@@ -112,6 +113,31 @@ pub(crate) enum Failure {
         /// The database.
         path: PathBuf,
     },
+    /// A question was answered with no, and the answer was printed.
+    #[error("no")]
+    No,
+    /// A binary whose registry cannot be read.
+    #[error("{}: {why}", path.display())]
+    Binary {
+        /// The binary.
+        path: PathBuf,
+        /// What is wrong.
+        why: Unreadable,
+    },
+    /// Cargo did not do what it was asked; its own messages were printed.
+    #[error("{what}")]
+    Cargo {
+        /// What it did not do.
+        what: Box<str>,
+    },
+    /// What is to be retired is not in the lock.
+    #[error("--retire {asked}: {why}")]
+    Retire {
+        /// As it was asked.
+        asked: Box<str>,
+        /// What is wrong with it.
+        why: Box<str>,
+    },
     /// A record of the log cannot be read; what follows it is not listed.
     #[error("{}: the log ends after record {last}: {why}", path.display())]
     LogBroken {
@@ -147,6 +173,9 @@ impl Failure {
             && error.kind() == io::ErrorKind::BrokenPipe
         {
             return ExitCode::SUCCESS;
+        }
+        if let Failure::No = self {
+            return ExitCode::FAILURE;
         }
         // Nobody is left to tell if this cannot be written either.
         let _ = writeln!(io::stderr(), "freehold: {self}");

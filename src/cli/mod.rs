@@ -15,17 +15,22 @@
 //! ```
 
 mod args;
+mod binary;
+mod cargo;
 mod check;
 mod demo;
+mod diff;
 mod failure;
 mod import;
 mod input;
 mod layout;
 mod listing;
+mod lock;
 mod log;
 mod moment;
 mod opening;
 mod record;
+mod registry;
 mod sample;
 mod story;
 mod text;
@@ -75,6 +80,9 @@ fn run(command: &Command, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
         Command::Log(arguments) => log::run(arguments, out),
         Command::Verify(arguments) => verify::verify(arguments, out),
         Command::Checkpoint(arguments) => verify::checkpoint(arguments, out),
+        Command::Registry(arguments) => registry::run(arguments, out),
+        Command::CanOpen(arguments) => registry::can_open(arguments, out),
+        Command::Lock(arguments) => lock::run(arguments, out),
         Command::CheckRuns(arguments) => check::run(arguments, out),
         Command::Demo(arguments) => demo::run(arguments, out),
         Command::Digest(arguments) => listing::digest(arguments, out),

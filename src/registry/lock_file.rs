@@ -1,12 +1,12 @@
 //! `freehold.lock` as a file: read, added to, written.
 //!
 //! - A line is `crate::Primitive key content`. Lines are only ever added; one that stands there with
-//!   other content is a contradiction, and the file wins.
+//!   other content is a contradiction, and the file wins. What is no line at all is kept.
 //! - Lines of one primitive stand together, in the order of their keys, so that a change of the file
-//!   reads as one.
+//!   reads as one. Remarks come first.
 //! - What the lines mean is known where they are made: `primitive/lock.rs` and the conformance kit.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -27,6 +27,10 @@ pub(crate) struct LockFile {
     locked: bool,
     /// Ordered.
     lines: Vec<Line>,
+    /// Remarks that somebody wrote into it.
+    remarks: Vec<String>,
+    /// What is no line of a lock, such as the marks of a merge.
+    unreadable: Vec<String>,
 }
 
 /// A line about a primitive.
@@ -79,8 +83,15 @@ impl Line {
     }
 }
 
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let space = if self.content.is_empty() { "" } else { " " };
+        write!(f, "{} {}{space}{}", self.owner, self.key, self.content)
+    }
+}
+
 impl LockFile {
-    /// Reads what a file holds. A line that is none is left out: the attributes say what is missing.
+    /// Reads what a file holds. A line that is none is kept apart.
     pub(crate) fn parse(text: &str) -> LockFile {
         let mut file = LockFile::default();
         for line in text.lines().map(str::trim_end) {
@@ -88,8 +99,14 @@ impl LockFile {
                 file.format = Some(format.to_owned());
             } else if line == "locked" {
                 file.locked = true;
-            } else {
-                file.lines.extend(Line::read(line));
+            } else if let Some(line) = Line::read(line) {
+                file.lines.push(line);
+            } else if line.starts_with('#') {
+                if !HEAD.lines().any(|of_head| of_head == line) {
+                    file.remarks.push(line.to_owned());
+                }
+            } else if !line.is_empty() {
+                file.unreadable.push(line.to_owned());
             }
         }
         file.lines.sort();
@@ -128,6 +145,9 @@ impl LockFile {
     pub(crate) fn to_text(&self) -> String {
         let mut text = String::from(HEAD);
         text.push('\n');
+        for remark in &self.remarks {
+            let _ = writeln!(text, "{remark}");
+        }
         if let Some(format) = &self.format {
             let _ = writeln!(text, "format {format}");
         }
@@ -140,10 +160,32 @@ impl LockFile {
                 text.push('\n');
                 owner = &line.owner;
             }
-            let space = if line.content.is_empty() { "" } else { " " };
-            let _ = writeln!(text, "{} {}{space}{}", line.owner, line.key, line.content);
+            let _ = writeln!(text, "{line}");
+        }
+        if !self.unreadable.is_empty() {
+            text.push('\n');
+        }
+        for line in &self.unreadable {
+            let _ = writeln!(text, "{line}");
         }
         text
+    }
+
+    /// How rkyv lays bytes out, if the file says it.
+    pub(crate) fn format(&self) -> Option<&str> {
+        self.format.as_deref()
+    }
+
+    /// What is no line of a lock.
+    pub(crate) fn unreadable(&self) -> &[String] {
+        &self.unreadable
+    }
+
+    /// Every line, as it stands in the file.
+    pub(crate) fn all_lines(&self) -> Vec<String> {
+        let format = self.format.iter().map(|format| format!("format {format}"));
+        let locked = self.locked.then(|| "locked".to_owned());
+        format.chain(locked).chain(self.lines.iter().map(Line::to_string)).collect()
     }
 
     /// How rkyv lays bytes out.
@@ -239,6 +281,17 @@ mod tests {
         assert_eq!(LockFile::parse(&text), one);
         assert_eq!(one.owners(), ["a::B", "a::C"]);
         assert_eq!(one.of("a::B", "golden").count(), 1);
+        let all = one.all_lines();
+        assert_eq!(all, [&["format rkyv"], &LINES[..]].concat());
+    }
+
+    #[test]
+    fn what_is_no_line_is_kept_and_told() {
+        let text = format!("{}\n<<<<<<< ours\n# a remark\nlocked\n", LINES[0]);
+        let file = LockFile::parse(&text);
+        assert_eq!(file.unreadable(), ["<<<<<<< ours"]);
+        assert_eq!(file.remarks, ["# a remark"]);
+        assert_eq!(LockFile::parse(&file.to_text()), file);
     }
 
     #[test]
