@@ -81,7 +81,9 @@ impl Compiled {
     /// packages that are worked on, once, and not for their tests and examples.
     fn say_that_there_is_none(&self) {
         static ONCE: Once = Once::new();
-        let is_worked_on = std::env::var_os("CARGO_PRIMARY_PACKAGE").is_some();
+        // The tool that would be told to write one says so itself.
+        let is_worked_on = std::env::var_os("CARGO_PRIMARY_PACKAGE").is_some()
+            && std::env::var_os("FREEHOLD_LOCK_UPDATE").is_none();
         let package = std::env::var("CARGO_PKG_NAME").unwrap_or_default().replace('-', "_");
         if is_worked_on && package == self.crate_name {
             ONCE.call_once(|| {

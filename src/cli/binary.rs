@@ -23,8 +23,8 @@ const BITCODE: [&[u8]; 2] = [b"BC\xc0\xde", b"\xde\xc0\x17\x0b"];
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreadable {
     /// Not a kind of file that has sections.
-    #[error("no executable or library: {0}")]
-    Kind(object::Error),
+    #[error("it is no executable, library or archive of a kind that is read here")]
+    Kind,
     /// It is a file of that kind, and damaged.
     #[error("its sections cannot be read: {0}")]
     Sections(object::Error),
@@ -61,7 +61,7 @@ pub(crate) fn read(path: &Path) -> Result<Program, Failure> {
 /// What all sections of the name hold, one behind another.
 fn sections(data: &[u8]) -> Result<Vec<u8>, Unreadable> {
     let mut found = Vec::new();
-    match FileKind::parse(data).map_err(Unreadable::Kind)? {
+    match FileKind::parse(data).map_err(|_| Unreadable::Kind)? {
         FileKind::Archive => archive(data, &mut found)?,
         // For several machines: each has the same primitives.
         FileKind::MachOFat32 => {
@@ -106,4 +106,128 @@ fn image(data: &[u8], found: &mut Vec<u8>) -> object::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use object::write::pe::{NtHeaders, Writer};
+    use object::write::{Object, StandardSegment};
+    use object::{Architecture, BinaryFormat, Endianness, SectionKind, pe};
+
+    use super::*;
+    use crate::registry::PrimitiveRegistry;
+
+    /// What the linked primitives leave in a binary: a section for each.
+    fn texts() -> Vec<&'static str> {
+        PrimitiveRegistry::linked().unwrap().list().iter().map(|linked| linked.facts()).collect()
+    }
+
+    fn object(format: BinaryFormat, architecture: Architecture) -> Vec<u8> {
+        let mut object = Object::new(format, architecture, Endianness::Little);
+        let segment = object.segment_name(StandardSegment::Data).to_vec();
+        let name = if format == BinaryFormat::Coff { SECTIONS[1] } else { SECTIONS[0] };
+        for text in texts() {
+            let section = object.add_section(segment.clone(), name.to_vec(), SectionKind::Data);
+            object.append_section_data(section, text.as_bytes(), 1);
+        }
+        object.write().unwrap()
+    }
+
+    /// A Windows program, whose sections are filled up with zeros.
+    fn executable() -> Vec<u8> {
+        let text = texts().concat();
+        let mut bytes = Vec::new();
+        let mut writer = Writer::new(true, 0x1000, 0x200, &mut bytes);
+        writer.reserve_dos_header_and_stub();
+        writer.reserve_nt_headers(16);
+        writer.reserve_section_headers(1);
+        let len = u32::try_from(text.len()).unwrap();
+        let range = writer.reserve_section(*b".fhold1\0", pe::IMAGE_SCN_MEM_READ, len, len);
+        writer.write_dos_header_and_stub().unwrap();
+        writer.write_nt_headers(NtHeaders {
+            machine: pe::IMAGE_FILE_MACHINE_AMD64,
+            time_date_stamp: 0,
+            characteristics: pe::IMAGE_FILE_EXECUTABLE_IMAGE,
+            major_linker_version: 0,
+            minor_linker_version: 0,
+            address_of_entry_point: 0,
+            image_base: 0x1_4000_0000,
+            major_operating_system_version: 0,
+            minor_operating_system_version: 0,
+            major_image_version: 0,
+            minor_image_version: 0,
+            major_subsystem_version: 0,
+            minor_subsystem_version: 0,
+            subsystem: pe::IMAGE_SUBSYSTEM_WINDOWS_CUI,
+            dll_characteristics: Default::default(),
+            size_of_stack_reserve: 0,
+            size_of_stack_commit: 0,
+            size_of_heap_reserve: 0,
+            size_of_heap_commit: 0,
+        });
+        writer.write_section_headers();
+        writer.write_section(range.file_offset, text.as_bytes());
+        writer.write_file_align();
+        bytes
+    }
+
+    /// `ar` as it was in the beginning.
+    fn archive_of(members: &[&[u8]]) -> Vec<u8> {
+        let mut bytes = b"!<arch>\n".to_vec();
+        for member in members {
+            bytes.extend(format!("{:<16}{:<32}{:<10}`\n", "member/", 0, member.len()).as_bytes());
+            bytes.extend(*member);
+            bytes.extend(vec![b'\n'; member.len() % 2]);
+        }
+        bytes
+    }
+
+    fn universal(image: &[u8]) -> Vec<u8> {
+        let numbers = [0xcafe_babe, 1, 0x0100_000c, 0, 4096, image.len() as u32, 12];
+        let mut bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
+        bytes.resize(4096, 0);
+        bytes.extend(image);
+        bytes
+    }
+
+    #[track_caller]
+    fn has_all(data: &[u8]) {
+        let program = parse(&sections(data).unwrap()).unwrap();
+        assert_eq!(program.facts, PrimitiveRegistry::linked().unwrap().facts());
+    }
+
+    #[test]
+    fn every_kind_of_binary_is_read() {
+        let elf = object(BinaryFormat::Elf, Architecture::X86_64);
+        let mach = object(BinaryFormat::MachO, Architecture::Aarch64);
+        has_all(&elf);
+        has_all(&mach);
+        has_all(&object(BinaryFormat::Elf, Architecture::Arm));
+        has_all(&object(BinaryFormat::Coff, Architecture::X86_64));
+        has_all(&executable());
+        has_all(&universal(&mach));
+        has_all(&archive_of(&[b"a list of names", &elf]));
+    }
+
+    #[test]
+    fn a_file_without_a_registry_says_what_it_is() {
+        let said = |data: &[u8]| sections(data).map(|found| found.len()).unwrap_err().to_string();
+        assert!(said(b"#!/bin/sh\n").starts_with("it is no executable"));
+        assert!(said(&archive_of(&[b"BC\xc0\xde...."])).contains("link-time optimisation"));
+        let elf = object(BinaryFormat::Elf, Architecture::X86_64);
+        assert!(said(&elf[..elf.len() / 2]).starts_with("its sections cannot be read"));
+        assert_eq!(sections(&archive_of(&[b"nothing"])).unwrap(), []);
+    }
+
+    #[test]
+    fn no_byte_of_a_binary_makes_reading_panic() {
+        for whole in [executable(), object(BinaryFormat::Elf, Architecture::X86_64)] {
+            for at in 0..whole.len().min(2048) {
+                let mut bad = whole.clone();
+                bad[at] ^= 0xff;
+                let _ = sections(&bad).map(|found| parse(&found));
+                let _ = sections(&whole[..at]);
+            }
+        }
+    }
 }

@@ -112,9 +112,14 @@ impl Verdict {
 
 /// The reasons, each with its remedy, and the primitives that are carried.
 pub(crate) fn write_reasons(judgement: &Judgement, out: &mut dyn Write) -> Result<(), Failure> {
-    for refusal in &judgement.refusals {
+    let mut refusals = judgement.refusals.iter().peekable();
+    while let Some(refusal) = refusals.next() {
         writeln!(out, "  {}", one_line(&refusal.why.to_string(), usize::MAX))?;
-        if let Some(remedy) = remedy(refusal) {
+        // One that helps against several is told behind the last of them.
+        let remedy = remedy(refusal);
+        if remedy != refusals.peek().and_then(|next| self::remedy(next))
+            && let Some(remedy) = remedy
+        {
             writeln!(out, "    {}", one_line(&remedy, usize::MAX))?;
         }
     }
