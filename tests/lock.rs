@@ -126,6 +126,9 @@ impl Copied {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(arguments).arg("--manifest-path").arg(self.path("Cargo.toml"));
         cargo.arg("--target-dir").arg(outside().join("freehold-lock"));
+        // As the tool does, so that freehold is built once.
+        cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_LTO", "off");
+        cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
         Ran::of(cargo.env("CARGO_TERM_COLOR", "never"))
     }
 
@@ -698,7 +701,7 @@ fn every_change_of_a_format_is_a_compile_error_that_says_what_to_do() {
         };
         copied.write("freehold.lock", &change(LOCK, changes_of_lock));
         copied.write("src/lib.rs", &change(LIB, changes));
-        println!("{changes:?} {changes_of_lock:?}");
+        println!("{changes:?} {changes_of_lock:?}"); // Shown if one of them fails.
         let built = copied.cargo(&["build", "--quiet", "--lib"]);
         let code = if expected.is_empty() { 0 } else { 101 };
         let built = built.expect(code, expected);
@@ -720,4 +723,13 @@ fn a_primitive_that_is_locked_by_its_attribute_needs_the_file() {
     // The tool writes it all the same, and then it builds.
     copied.lock(&["--update"]).expect(0, &["written"]);
     copied.cargo(&["build", "--quiet", "--lib"]).expect(0, &[]);
+}
+
+#[test]
+fn an_example_of_a_locked_package_may_have_a_primitive_of_its_own() {
+    let copied = Copied::locked();
+    fs::create_dir(copied.path("examples")).unwrap();
+    let example = replaced(&lib_without_orders(), "0xa0..=0xa3", "0xa0..=0xa3, name = \"own\"");
+    copied.write("examples/own.rs", &format!("{example}\nfn main() {{}}\n"));
+    copied.cargo(&["build", "--quiet", "--examples"]).expect(0, &[]);
 }

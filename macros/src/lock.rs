@@ -27,16 +27,15 @@ pub(crate) fn expression(private: &TokenStream, locked: bool) -> TokenStream {
     let about = |line: &&str| {
         line.starts_with(&own) && line.split(' ').nth(1).is_some_and(|word| word != GOLDEN)
     };
+    let lines_of = || text.unwrap_or_default().lines().map(str::trim_end);
+    let own_lines: Vec<&str> = lines_of().filter(about).collect();
     let lines = match text {
-        Some(text) => {
-            let lines = text.lines().map(str::trim_end).filter(about);
-            quote!(::core::option::Option::Some(&[#(#lines),*]))
-        }
+        Some(_) => quote!(::core::option::Option::Some(&[#(#own_lines),*])),
         None => quote!(::core::option::Option::None),
     };
-    let lines_of = || text.unwrap_or_default().lines().map(str::trim_end);
     let format = lines_of().find_map(|line| line.strip_prefix("format ")).unwrap_or_default();
-    let locked = locked || lines_of().any(|line| line == "locked");
+    // A crate of which the file knows nothing may be an example, whose data nobody keeps.
+    let locked = locked || (!own_lines.is_empty() && lines_of().any(|line| line == "locked"));
     // So that cargo compiles the crate anew when the file changes.
     let tracked = text.and_then(|_| compiled.lock.to_str()).map(|path| {
         quote!(

@@ -12,8 +12,14 @@ use serde::Deserialize;
 
 use crate::cli::failure::Failure;
 
-/// Lets lines of the lock be missing while the file is compared or added to.
-const LENIENT: &str = "FREEHOLD_LOCK_UPDATE";
+/// What cargo is told: lines of the lock may be missing while the file is compared or added to, and
+/// nothing is optimised, since no layout depends on it.
+const SETTINGS: [(&str, &str); 4] = [
+    ("FREEHOLD_LOCK_UPDATE", "1"),
+    ("CARGO_PROFILE_DEV_DEBUG", "0"),
+    ("CARGO_PROFILE_DEV_LTO", "off"),
+    ("CARGO_PROFILE_DEV_OPT_LEVEL", "0"),
+];
 
 /// The package whose lock it is.
 pub(crate) struct Package {
@@ -165,7 +171,7 @@ impl Package {
         let mut cargo = cargo([command]);
         cargo.arg("--manifest-path").arg(&self.manifest);
         cargo.arg("--target-dir").arg(&self.target_directory);
-        cargo.env(LENIENT, "1").args(options);
+        cargo.envs(SETTINGS).args(options);
         cargo
     }
 }

@@ -134,8 +134,10 @@ fn what_the_data_does_not_need_may_be_missing() {
     assert!(Needs::of(&program).judge(&linked()).opens());
 }
 
+type Change = fn(&mut Facts);
+
 /// One change of the ledger in the program, and why it then does not open the database.
-const CHANGES: [(fn(&mut Facts), &str); 9] = [
+const CHANGES: [(Change, &str); 9] = [
     (|_| {}, ""),
     (|ledger| ledger.row.operations.clear(), ""),
     (
