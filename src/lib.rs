@@ -139,6 +139,8 @@ pub use database::{
 pub use error::{Damage, Diverged, Error, Holder, Reason, RegistryError, Result};
 pub use format::snapshot::SnapshotSectionHeader;
 pub use format::{ENTRY_BYTES_MAX, RECORD_BYTES_MAX, RUN_NAME_BYTES_MAX, WalEntry};
+#[cfg(any(test, feature = "testing"))]
+pub use freehold_macros::conformance;
 pub use freehold_macros::{Stored, operations, primitive, register, wal};
 pub use id::{DatabaseId, Epoch, Lsn, RunId, SegmentId, Timestamp};
 pub use primitive::{

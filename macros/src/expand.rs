@@ -4,6 +4,7 @@
 //! After an error as much is written as keeps the compiler from errors that only echo it.
 
 mod claims;
+mod conformance;
 mod operations;
 mod primitive;
 mod stored;
@@ -73,6 +74,18 @@ pub(crate) fn register(arguments: TokenStream) -> TokenStream {
     let Some(last) = primitive.segments.last() else { return errors.into_tokens() };
     let name = claims::name(&claim, &last.ident);
     let code = claims::expand(&claim, primitive.to_token_stream(), &name, errors.is_empty());
+    let errors = errors.into_tokens();
+    quote!(#code #errors)
+}
+
+/// `conformance!(..)`.
+pub(crate) fn conformance(arguments: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let Some(kit) = errors.keep(syn::parse2::<parse::Conformance>(arguments)) else {
+        return errors.into_tokens();
+    };
+    let krate = parse::only_crate(kit.rest.clone(), &mut errors);
+    let code = conformance::expand(&krate, &kit);
     let errors = errors.into_tokens();
     quote!(#code #errors)
 }

@@ -1,4 +1,5 @@
-//! The attributes of freehold: `#[primitive]`, `#[operations]`, `#[derive(Stored)]`, `register!`.
+//! The attributes of freehold: `#[primitive]`, `#[operations]`, `#[derive(Stored)]`, `register!`,
+//! `conformance!`.
 //!
 //! Documented where they are exported, in `freehold`. From tokens to tokens in four steps: `parse`
 //! reads, `model` holds what was meant together with the user's own tokens, `check` gathers every
@@ -78,4 +79,18 @@ pub fn derive_stored(item: TokenStream) -> TokenStream {
 #[proc_macro]
 pub fn register(arguments: TokenStream) -> TokenStream {
     expand::register(arguments.into()).into()
+}
+
+/// The conformance kit for a primitive: a module of tests, one for each rule.
+///
+/// ```text
+/// freehold::conformance!(Counters, strategy);
+/// ```
+///
+/// `strategy` is an expression that makes calls of the primitive's operations, as a
+/// [proptest](https://docs.rs/proptest) strategy; in it proptest's prelude and `call!` are at hand.
+/// Needs freehold's feature `testing`.
+#[proc_macro]
+pub fn conformance(arguments: TokenStream) -> TokenStream {
+    expand::conformance(arguments.into()).into()
 }

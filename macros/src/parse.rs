@@ -3,6 +3,7 @@
 //! ```text
 //! primitive   = fact ("," fact)* [","]
 //! register    = Path "," primitive
+//! conformance = Path "," Expr ["," "crate" "=" Path] [","]
 //! fact        = "id" "=" byte | "wal" "=" bytes | "name" "=" string | "was" "=" "[" strings "]"
 //!             | "scope" "=" "root" | "section_version" "=" number | "dropped" "=" "[" strings "]"
 //!             | "locked" | "crate" "=" Path
@@ -142,6 +143,29 @@ impl Parse for Registration {
         }
         input.parse::<Token![,]>()?;
         Ok(Registration { primitive, claim: input.parse()? })
+    }
+}
+
+/// `conformance!`'s primitive, its strategy, and where freehold is found.
+pub(crate) struct Conformance {
+    pub(crate) primitive: Path,
+    pub(crate) strategy: Expr,
+    pub(crate) rest: TokenStream,
+}
+
+impl Parse for Conformance {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Conformance> {
+        let primitive = input.call(Path::parse_mod_style)?;
+        if input.is_empty() {
+            return Err(input.error(
+                "write a strategy behind the primitive: how its operations are called, such as \
+                 `\"[a-c]\".prop_map(|name| call!(Counters, add(&name, 1)))`",
+            ));
+        }
+        input.parse::<Token![,]>()?;
+        let strategy = input.parse()?;
+        let _: Option<Token![,]> = input.parse()?;
+        Ok(Conformance { primitive, strategy, rest: input.parse()? })
     }
 }
 

@@ -6,6 +6,7 @@ use super::lock::Lock;
 use super::payload::PayloadWriter;
 use super::section::{SectionReader, SectionWriter};
 use super::shape::Shape;
+use super::stored::Stored;
 use crate::error::{Reason, Result};
 use crate::format::WalEntry;
 
@@ -152,6 +153,39 @@ pub struct OperationShape {
     pub shape: &'static str,
     /// A number that stands for the shape.
     pub fingerprint: u64,
+    /// Is in old records only: nothing logs it any more.
+    pub only_replayed: bool,
+}
+
+impl OperationShape {
+    /// For a primitive that is written by hand: the operation `wal_type` in a version, with arguments
+    /// that are archived as `T`.
+    ///
+    /// ```
+    /// use freehold::OperationShape;
+    ///
+    /// const OPERATIONS: &[OperationShape] =
+    ///     &[OperationShape::of::<(&str, &[f32])>(0x70, 1, "insert")];
+    /// assert_eq!(OPERATIONS[0].shape, "(str, [f32], )");
+    /// ```
+    #[must_use]
+    pub const fn of<T: Stored>(wal_type: u8, version: u8, name: &'static str) -> OperationShape {
+        let shape = const { &T::SHAPE };
+        OperationShape {
+            wal_type,
+            version,
+            name,
+            shape: shape.as_str(),
+            fingerprint: shape.fingerprint(),
+            only_replayed: false,
+        }
+    }
+
+    /// The same, for a version that old records have and nothing logs any more.
+    #[must_use]
+    pub const fn only_replayed(self) -> OperationShape {
+        OperationShape { only_replayed: true, ..self }
+    }
 }
 
 /// An entry of a type or version that the primitive does not have.

@@ -41,6 +41,7 @@ pub(crate) use descriptor::FREEHOLD_1_PRIMITIVES;
 pub(crate) use handle::Live;
 pub(crate) use instance::{Frozen, Instance};
 pub(crate) use log::TransactionLog;
+pub(crate) use shape::Fnv;
 
 /// What the attributes' expansions name. No part of the interface: anything here may change with
 /// any release.

@@ -301,6 +301,7 @@ fn shape(krate: &TokenStream, operation: &Operation) -> TokenStream {
     let private = quote!(#krate::__private);
     let Operation { wal, version, name, cfgs, arguments, .. } = operation;
     let byte = wal.byte.value;
+    let only_replayed = !operation.newest;
     let labels: Vec<String> = match &operation.effect {
         Some(_) => vec!["effect".to_owned()],
         None => arguments
@@ -323,6 +324,7 @@ fn shape(krate: &TokenStream, operation: &Operation) -> TokenStream {
                 name: #name,
                 shape: SHAPE.as_str(),
                 fingerprint: SHAPE.fingerprint(),
+                only_replayed: #only_replayed,
             }
         }
     }
