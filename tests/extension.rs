@@ -558,6 +558,16 @@ mod before_and_now {
     #[operations]
     impl Now {}
 
+    /// Later: what the texts said is given up.
+    #[primitive(id = 0xea, wal = 0xea, section_version = 2, dropped = ["texts"])]
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub(crate) struct Later {
+        pub(crate) limit: u64,
+    }
+
+    #[operations]
+    impl Later {}
+
     /// Keeps rows as blocks of one row.
     #[derive(Default)]
     pub(crate) struct Kept(Vec<(u32, Vec<u64>)>);
@@ -598,11 +608,12 @@ mod before_and_now {
 
 #[test]
 fn a_field_can_be_renamed_and_added_and_none_is_lost() {
-    use before_and_now::{Before, Kept, Now};
+    use before_and_now::{Before, Kept, Later, Now};
     let before = Before { texts: (0..9).map(|n| (n, n.to_string())).collect(), limit: u64::MAX };
     let mut kept = Kept::default();
     before.snapshot_serialize(&mut SectionWriter::new(&mut kept)).unwrap();
     assert_eq!(kept.load::<Before>().unwrap(), before);
+    assert_eq!(kept.load::<Later>().unwrap(), Later { limit: u64::MAX });
 
     let now = kept.load::<Now>().unwrap();
     assert_eq!(now.notes, before.texts);
@@ -614,4 +625,86 @@ fn a_field_can_be_renamed_and_added_and_none_is_lost() {
     assert_eq!(kept.load::<Now>().unwrap(), now);
     let refused = kept.load::<Before>().unwrap_err();
     assert!(refused.to_string().contains("is no field of this build"), "{refused}");
+}
+
+/// A type that was changed: the old one stays for old records, under the name that it had.
+mod versions {
+    use freehold::prelude::*;
+
+    /// As it is now.
+    #[derive(Clone, Debug, PartialEq, Stored)]
+    pub(crate) struct Step {
+        pub(crate) count: u64,
+        pub(crate) name: String,
+    }
+
+    /// As it was, and as old records have it.
+    #[derive(Clone, Debug, PartialEq, Stored)]
+    #[stored(name = "Step")]
+    pub(crate) struct StepWithoutName {
+        count: u64,
+    }
+
+    mod before {
+        use freehold::prelude::*;
+
+        #[derive(Stored)]
+        pub(super) struct Step {
+            count: u64,
+        }
+    }
+
+    /// Operations that were renamed, and one that has had three versions.
+    #[primitive(id = 0xeb, wal = 0xeb..=0xec)]
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub(crate) struct Steps {
+        pub(crate) steps: Vector<String>,
+    }
+
+    #[operations]
+    impl Steps {
+        #[wal(0xeb)]
+        pub(crate) fn add(&mut self, step: &Step) {
+            self.steps.push(format!("{} {}", step.count, step.name));
+        }
+
+        #[wal(0xeb, version = 2)]
+        fn add_without_name(&mut self, step: &StepWithoutName) {
+            self.steps.push(step.count.to_string());
+        }
+
+        #[wal(0xeb, version = 1)]
+        fn add_one(&mut self) {
+            self.steps.push("1".to_owned());
+        }
+
+        #[wal(0xec, name = "clear")]
+        pub(crate) fn forget_all(&mut self) {
+            self.steps = Vector::new();
+        }
+    }
+
+    #[test]
+    fn a_type_keeps_its_name_in_old_records_and_an_operation_in_all_of_them() {
+        let was = <before::Step as Stored>::SHAPE;
+        let kept = <StepWithoutName as Stored>::SHAPE;
+        let is = <Step as Stored>::SHAPE;
+        assert_eq!(was.as_str(), kept.as_str());
+        assert_ne!(was.as_str(), is.as_str());
+        let operations = <Steps as PrimitiveStorageExt>::OPERATIONS;
+        let said: Vec<_> = operations
+            .iter()
+            .map(|shape| (shape.wal_type, shape.version, shape.name, shape.only_replayed))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                (0xeb, 3, "add", false),
+                (0xeb, 2, "add", true),
+                (0xeb, 1, "add", true),
+                (0xec, 1, "clear", false),
+            ]
+        );
+        assert_eq!(operations[1].shape, format!("(step: {}, )", was.as_str()));
+    }
 }

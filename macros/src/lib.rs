@@ -67,7 +67,9 @@ pub fn wal(_arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// Lets a struct or an enum be an argument of operations and a field of primitives. All its fields
 /// are `Stored` themselves.
 ///
-/// `#[stored(crate = fh)]` says where freehold is found, if it was renamed.
+/// - `#[stored(name = "Step")]`: what fingerprints call the type, if it was renamed. An older version
+///   of a type that stays for old records keeps the name that it had.
+/// - `#[stored(crate = fh)]`: where freehold is found, if it was renamed.
 #[proc_macro_derive(Stored, attributes(stored))]
 pub fn derive_stored(item: TokenStream) -> TokenStream {
     expand::stored(item.into()).into()

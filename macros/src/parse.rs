@@ -10,6 +10,7 @@
 //! bytes       = some | "[" some ("," some)* [","] "]"
 //! some        = byte | byte "..=" byte
 //! operations  = [ "crate" "=" Path ]
+//! stored      = ("crate" "=" Path | "name" "=" string)*
 //! wal         = byte ("," "version" "=" number | "," "name" "=" string | "," "effect")*
 //! index       = "rebuild" "=" Expr
 //! field       = "was" "=" string
@@ -169,7 +170,23 @@ impl Parse for Conformance {
     }
 }
 
-/// `#[operations(..)]` and `#[stored(..)]`: at most `crate = path`.
+/// `#[stored(..)]`: where freehold is found, and what the type is called in fingerprints.
+pub(crate) fn stored(arguments: TokenStream, errors: &mut Errors) -> (TokenStream, Option<LitStr>) {
+    let mut krate = quote!(::freehold);
+    let mut called = None;
+    let facts =
+        syn::parse::Parser::parse2(Punctuated::<Fact, Token![,]>::parse_terminated, arguments);
+    for Fact { name, value } in errors.keep(facts).unwrap_or_default() {
+        match value {
+            Value::Path(path) => krate = crate_path(&path),
+            Value::Expr(value) if name == "name" => called = errors.keep(text(&value)),
+            _ => errors.on(name, "expected `name = \"..\"` or `crate = ..`"),
+        }
+    }
+    (krate, called)
+}
+
+/// `#[operations(..)]` and `conformance!`: at most `crate = path`.
 pub(crate) fn only_crate(arguments: TokenStream, errors: &mut Errors) -> TokenStream {
     let mut krate = quote!(::freehold);
     let facts =

@@ -68,6 +68,6 @@ pub mod private {
 
     /// What the lock is asked.
     pub mod lock {
-        pub use super::super::lock::{Fault, facts, id, kept, operation, section, wal_types};
+        pub use crate::primitive::lock::{Fault, facts, id, kept, operation, section, wal_types};
     }
 }

@@ -488,7 +488,7 @@ freehold::conformance!(EventLog, {
     let payload = prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..20)
             .prop_map(|bytes| Payload::Bytes(bytes.as_slice().into())),
-        any::<i64>().prop_map(|number| Payload::Json(JsonText::new(&number.to_string()).unwrap())),
+        any::<i64>().prop_map(|number| Payload::Json(JsonText::new(number.to_string()).unwrap())),
     ];
     ("[ab]{0,2}", "[cd]", payload).prop_map(|(stream, event_type, payload)| {
         call!(EventLog, append(&stream, &event_type, payload.clone()))

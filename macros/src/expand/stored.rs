@@ -3,7 +3,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
-use syn::{Attribute, Data, DeriveInput, Fields, GenericParam, Meta, Type};
+use syn::{Attribute, Data, DeriveInput, Fields, GenericParam, LitStr, Meta, Type};
 
 use super::{itself, shape_of};
 use crate::errors::Errors;
@@ -18,7 +18,7 @@ pub(super) fn expand(item: TokenStream, errors: &mut Errors) -> TokenStream {
     let Some(item) = errors.keep(syn::parse2::<DeriveInput>(item)) else {
         return TokenStream::new();
     };
-    let krate = krate(&item.attrs, errors);
+    let (krate, called) = facts(&item.attrs, errors);
     let private = quote!(#krate::__private);
     for parameter in &item.generics.params {
         if let GenericParam::Lifetime(lifetime) = parameter {
@@ -39,7 +39,11 @@ pub(super) fn expand(item: TokenStream, errors: &mut Errors) -> TokenStream {
             return TokenStream::new();
         }
     };
-    implementation(&private, &item, &forms)
+    let label = match called {
+        Some(name) => name.value(),
+        None => syn::ext::IdentExt::unraw(&item.ident).to_string(),
+    };
+    implementation(&private, &item, &label, &forms)
 }
 
 /// How the expansion names things.
@@ -69,7 +73,12 @@ struct Forms {
     shape: TokenStream,
 }
 
-fn implementation(private: &TokenStream, item: &DeriveInput, forms: &Forms) -> TokenStream {
+fn implementation(
+    private: &TokenStream,
+    item: &DeriveInput,
+    label: &str,
+    forms: &Forms,
+) -> TokenStream {
     let name = &item.ident;
     let mut generics = item.generics.clone();
     for parameter in generics.type_params_mut() {
@@ -77,7 +86,6 @@ fn implementation(private: &TokenStream, item: &DeriveInput, forms: &Forms) -> T
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     let Forms { owned, lent, lend, build, shape } = forms;
-    let label = syn::ext::IdentExt::unraw(name).to_string();
     quote! {
         const _: () = {
             #[automatically_derived]
@@ -251,11 +259,12 @@ fn in_sum(private: &TokenStream, index: usize, count: usize, inner: TokenStream)
     quote!(#private::Sum::#variant(#inner))
 }
 
-fn krate(attributes: &[Attribute], errors: &mut Errors) -> TokenStream {
+/// What `#[stored(..)]` says.
+fn facts(attributes: &[Attribute], errors: &mut Errors) -> (TokenStream, Option<LitStr>) {
     let ours = attributes.iter().find(|attribute| attribute.path().is_ident("stored"));
     let arguments = match ours.map(|attribute| &attribute.meta) {
         Some(Meta::List(list)) => list.tokens.clone(),
         _ => TokenStream::new(),
     };
-    parse::only_crate(arguments, errors)
+    parse::stored(arguments, errors)
 }
