@@ -568,6 +568,21 @@ mod before_and_now {
     #[operations]
     impl Later {}
 
+    /// Another type: the lengths of the texts, and the limit in another unit.
+    #[primitive(id = 0xed, wal = 0xed, section_version = 2)]
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub(crate) struct Converted {
+        #[field(from = |texts: OrdMap<u8, String>| {
+            texts.iter().map(|(key, text)| (*key, text.len() as u64)).collect()
+        })]
+        pub(crate) lengths: OrdMap<u8, u64>,
+        #[field(from = |limit: u64| limit / 1000)]
+        pub(crate) limit_thousands: u64,
+    }
+
+    #[operations]
+    impl Converted {}
+
     /// Keeps rows as blocks of one row.
     #[derive(Default)]
     pub(crate) struct Kept(Vec<(u32, Vec<u64>)>);
@@ -608,12 +623,18 @@ mod before_and_now {
 
 #[test]
 fn a_field_can_be_renamed_and_added_and_none_is_lost() {
-    use before_and_now::{Before, Kept, Later, Now};
+    use before_and_now::{Before, Converted, Kept, Later, Now};
     let before = Before { texts: (0..9).map(|n| (n, n.to_string())).collect(), limit: u64::MAX };
     let mut kept = Kept::default();
     before.snapshot_serialize(&mut SectionWriter::new(&mut kept)).unwrap();
     assert_eq!(kept.load::<Before>().unwrap(), before);
     assert_eq!(kept.load::<Later>().unwrap(), Later { limit: u64::MAX });
+    let converted = kept.load::<Converted>().unwrap();
+    assert_eq!(converted.lengths, (0..9).map(|n| (n, 1)).collect());
+    assert_eq!(converted.limit_thousands, u64::MAX / 1000);
+    let mut again = Kept::default();
+    converted.snapshot_serialize(&mut SectionWriter::new(&mut again)).unwrap();
+    assert_eq!(again.load::<Converted>().unwrap(), converted, "from its own section");
 
     let now = kept.load::<Now>().unwrap();
     assert_eq!(now.notes, before.texts);

@@ -9,7 +9,7 @@ use quote::ToTokens;
 use syn::{Attribute, Item, ItemImpl, ItemStruct, Member, Meta, Type};
 
 use crate::errors::Errors;
-use crate::model::{Field, Operations, Primitive};
+use crate::model::{Field, FieldFact, Operations, Primitive};
 use crate::parse;
 
 pub(crate) use claims::claim;
@@ -66,11 +66,16 @@ fn fields(item: &mut ItemStruct, errors: &mut Errors) -> Vec<Field> {
         };
         let mut rebuild = None;
         let mut was = None;
+        let mut former = None;
         field.attrs.retain(|attribute| {
             if attribute.path().is_ident("index") {
                 rebuild = errors.keep(parse::index(arguments_of(attribute), attribute));
             } else if attribute.path().is_ident("field") {
-                was = errors.keep(parse::field(arguments_of(attribute), attribute));
+                match errors.keep(parse::field(arguments_of(attribute), attribute)) {
+                    Some(FieldFact::Was(name)) => was = Some(name),
+                    Some(FieldFact::From(field)) => former = Some(field),
+                    None => {}
+                }
             } else {
                 return true;
             }
@@ -102,7 +107,8 @@ fn fields(item: &mut ItemStruct, errors: &mut Errors) -> Vec<Field> {
             continue;
         }
         let cfgs = field.attrs.iter().filter(|each| each.path().is_ident("cfg")).cloned().collect();
-        fields.push(Field { member, ty: peeled(&field.ty).clone(), table, rebuild, cfgs });
+        let ty = peeled(&field.ty).clone();
+        fields.push(Field { member, ty, table, former, rebuild, cfgs });
     }
     fields
 }

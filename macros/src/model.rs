@@ -1,7 +1,9 @@
 //! What the user meant, with the user's own tokens for the errors to point at.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use syn::{Attribute, Expr, ItemImpl, ItemStruct, LitStr, Member, Signature, Type, Visibility};
+use syn::{
+    Attribute, Expr, ExprClosure, ItemImpl, ItemStruct, LitStr, Member, Signature, Type, Visibility,
+};
 
 /// A byte and the tokens that say it: for a range those of the whole range.
 #[derive(Clone, Copy)]
@@ -38,10 +40,27 @@ pub(crate) struct Field {
     pub(crate) ty: Type,
     /// The name that its table's tag is made of.
     pub(crate) table: String,
+    /// The field of older sections that it is made of.
+    pub(crate) former: Option<Former>,
     /// How it is rebuilt, if it is derived.
     pub(crate) rebuild: Option<Expr>,
     /// The `#[cfg]`s it stands under.
     pub(crate) cfgs: Vec<Attribute>,
+}
+
+/// A field that older sections have instead.
+pub(crate) struct Former {
+    /// Its name.
+    pub(crate) table: String,
+    pub(crate) ty: Type,
+    /// What makes the new one of it.
+    pub(crate) convert: ExprClosure,
+}
+
+/// What `#[field(..)]` says.
+pub(crate) enum FieldFact {
+    Was(LitStr),
+    From(Former),
 }
 
 /// An impl block with `#[operations]`.

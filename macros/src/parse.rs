@@ -13,7 +13,7 @@
 //! stored      = ("crate" "=" Path | "name" "=" string)*
 //! wal         = byte ("," "version" "=" number | "," "name" "=" string | "," "effect")*
 //! index       = "rebuild" "=" Expr
-//! field       = "was" "=" string
+//! field       = "was" "=" string | "from" "=" "|" Ident ":" Type "|" Expr
 //! ```
 
 use proc_macro2::{Ident, Span, TokenStream};
@@ -22,10 +22,10 @@ use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Expr, ExprLit, Lit, LitStr, Path, RangeLimits, Token};
+use syn::{Expr, ExprLit, Lit, LitStr, Pat, Path, RangeLimits, Token};
 
 use crate::errors::Errors;
-use crate::model::{Byte, Claim, Wal};
+use crate::model::{Byte, Claim, FieldFact, Former, Wal};
 
 /// Reads what a primitive claims. What is missing or wrong is noted and left out.
 pub(crate) fn claim(arguments: TokenStream, errors: &mut Errors) -> Claim {
@@ -263,14 +263,40 @@ pub(crate) fn index(tokens: TokenStream, at: &impl ToTokens) -> syn::Result<Expr
     }
 }
 
-/// `#[field(was = "..")]`.
-pub(crate) fn field(tokens: TokenStream, at: &impl ToTokens) -> syn::Result<LitStr> {
+/// `#[field(was = "..")]`, `#[field(from = |old: Type| ..)]`.
+pub(crate) fn field(tokens: TokenStream, at: &impl ToTokens) -> syn::Result<FieldFact> {
     let facts =
         syn::parse::Parser::parse2(Punctuated::<Fact, Token![,]>::parse_terminated, tokens)?;
     match facts.into_iter().next() {
-        Some(Fact { name, value: Value::Expr(value) }) if name == "was" => text(&value),
-        _ => Err(syn::Error::new_spanned(at, "expected `#[field(was = \"old name\")]`")),
+        Some(Fact { name, value: Value::Expr(value) }) if name == "was" => {
+            Ok(FieldFact::Was(text(&value)?))
+        }
+        Some(Fact { name, value: Value::Expr(value) }) if name == "from" => {
+            former(&value).map(FieldFact::From)
+        }
+        _ => Err(syn::Error::new_spanned(
+            at,
+            "expected `#[field(was = \"old_name\")]` or `#[field(from = |old_name: OldType| ..)]`",
+        )),
     }
+}
+
+/// `|old_name: OldType| ..`
+fn former(expr: &Expr) -> syn::Result<Former> {
+    if let Expr::Closure(closure) = peeled(expr)
+        && let (1, Some(Pat::Type(typed))) = (closure.inputs.len(), closure.inputs.first())
+        && let Pat::Ident(name) = &*typed.pat
+    {
+        return Ok(Former {
+            table: name.ident.unraw().to_string(),
+            ty: (*typed.ty).clone(),
+            convert: closure.clone(),
+        });
+    }
+    Err(syn::Error::new_spanned(
+        expr,
+        "write the old field with its type, and what becomes of it: `|old_name: OldType| ..`",
+    ))
 }
 
 /// Captures of `macro_rules!` arrive in invisible groups.

@@ -36,6 +36,8 @@ pub trait PrimitiveStorageExt: Registered + Clone + Default + Send + Sync + 'sta
     const ROOT_ONLY: bool = false;
     /// Fields that older sections have and this build gives up.
     const DROPPED_FIELDS: &'static [&'static str] = &[];
+    /// Fields that older sections have and this build turns into others, with their types.
+    const FORMER_FIELDS: Shape = Shape::new();
     /// The version of the layout of its section.
     const SECTION_VERSION: u32 = 1;
     /// The layout of its section.

@@ -135,6 +135,11 @@ pub fn fresh<P: PrimitiveStorageExt>() -> P {
     P::default()
 }
 
+/// A field made of the one that older sections have.
+pub fn convert<A, B>(how: fn(A) -> B, former: A) -> B {
+    how(former)
+}
+
 /// The value of an index, by the closure that its attribute gives: as an argument, the closure needs
 /// no types written.
 pub fn rebuild<P, T>(how: fn(&P) -> T, primitive: &P) -> T {

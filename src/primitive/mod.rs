@@ -57,8 +57,8 @@ pub mod private {
     pub use super::descriptor::FREEHOLD_1_PRIMITIVES;
     pub use super::descriptor::{Descriptor, Origin};
     pub use super::guards::{
-        NotResult, OperationError, Probe, ResultOf, assert_distinct, claims, crate_of, fresh,
-        is_registered_as_claimed, reason, rebuild, unknown_operation,
+        NotResult, OperationError, Probe, ResultOf, assert_distinct, claims, convert, crate_of,
+        fresh, is_registered_as_claimed, reason, rebuild, unknown_operation,
     };
     pub use super::lock::Lock;
     pub use super::section::Rows;

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 
 use super::{claims, handle_name, itself, placed, shape_of};
-use crate::model::{Field, Primitive};
+use crate::model::{Field, Former, Primitive};
 
 pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
     let Primitive { claim, item, fields } = primitive;
@@ -54,6 +54,33 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
             }
         }
     });
+    let formers: Vec<(&Field, &Former)> =
+        stored.iter().filter_map(|field| Some((*field, field.former.as_ref()?))).collect();
+    let conversions = formers.iter().map(|(field, former)| {
+        let Field { member, ty, cfgs, .. } = field;
+        let Former { table, ty: former_ty, convert } = former;
+        quote! {
+            #(#cfgs)*
+            if let ::core::option::Option::Some(value) =
+                reader.former_field::<#former_ty>(const { #private::table_tag(#table) })?
+            {
+                loaded.#member = #private::convert::<#former_ty, #ty>(#convert, value);
+            }
+        }
+    });
+    let former_shapes = formers.iter().map(|(field, former)| {
+        let (cfgs, Former { table, ty, .. }) = (&field.cfgs, former);
+        let label = format!("{table}: ");
+        let nested = shape_of(&private, ty);
+        quote! {
+            #(#cfgs)*
+            let shape = shape.text(#label).shape(&#nested).text(", ");
+        }
+    });
+    let former_tags = formers.iter().map(|(field, former)| {
+        let (cfgs, table) = (&field.cfgs, &former.table);
+        quote!(#(#cfgs)* #private::table_tag(#table))
+    });
     let tags = stored.iter().map(|field| {
         let Field { table, cfgs, .. } = field;
         quote!(#(#cfgs)* #private::table_tag(#table))
@@ -69,7 +96,8 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
         })
     });
 
-    let distinct = sound.then(|| quote!(const _: () = #private::assert_distinct(&[#(#tags),*]);));
+    let distinct = sound
+        .then(|| quote!(const _: () = #private::assert_distinct(&[#(#tags,)* #(#former_tags),*]);));
     let operations = {
         let of = placed(quote!(as #krate::Operations>), name.span());
         let open = placed(quote!(<), name.span());
@@ -90,6 +118,11 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
         impl #krate::PrimitiveStorageExt for #name {
             const FORMER_NAMES: &'static [&'static str] = &[#(#was),*];
             const DROPPED_FIELDS: &'static [&'static str] = &[#(#dropped),*];
+            const FORMER_FIELDS: #private::Shape = {
+                let shape = #private::Shape::new();
+                #(#former_shapes)*
+                shape
+            };
             const ROOT_ONLY: bool = #root_only;
             const SECTION_VERSION: u32 = #section_version;
             const SECTION_SHAPE: #private::Shape = {
@@ -124,6 +157,7 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
             ) -> ::core::result::Result<Self, #krate::Reason> {
                 let #mutable loaded: Self = #private::fresh();
                 #(#loads)*
+                #(#conversions)*
                 #(reader.drop_table(const { #private::table_tag(#dropped) });)*
                 reader.finish()?;
                 ::core::result::Result::Ok(loaded)
