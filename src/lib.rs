@@ -129,6 +129,11 @@ pub mod cli;
 // What a program imports with one line.
 pub mod prelude;
 
+// Its programs are compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/extending.md")]
+mod extending {}
+
 #[doc(hidden)]
 pub use primitive::private as __private;
 
