@@ -159,7 +159,7 @@ fn caught_by(name: &str, fault: &str, rules: Vec<(&'static str, Rule<'_>)>) -> S
 macro_rules! rules {
     ($primitive:ty, $calls:expr) => {
         rules!($primitive, $calls; every_operation_is_called the_same_calls_do_the_same
-            redo_equals_do a_later_redo_equals_do a_rejected_operation_changes_nothing
+            replay_equals_do a_later_replay_equals_do a_rejected_operation_changes_nothing
             a_clone_is_a_state_of_its_own a_snapshot_holds_everything a_snapshot_holds_no_index
             a_snapshot_and_the_rest_of_the_log_equal_all_of_it cut_bytes_are_no_panic)
     };
@@ -194,7 +194,7 @@ mod nondeterministic {
     #[test]
     fn is_caught() {
         let calls = || "[a-c]".prop_map(|name| call!(Tickets, draw(&name)));
-        let said = caught_by("redo_equals_do", "is not deterministic", rules!(Tickets, calls()));
+        let said = caught_by("replay_equals_do", "is not deterministic", rules!(Tickets, calls()));
         assert!(said.contains("Tickets: `draw` (0xd8 version 1): applied again from the log, the field `tickets` differs"), "{said}");
         assert!(said.contains("no randomness"), "{said}");
     }
@@ -225,7 +225,7 @@ mod clock {
     #[test]
     fn is_caught() {
         let calls = || Just(()).prop_map(|()| call!(Visits, visit()));
-        let said = caught_by("a_later_redo_equals_do", "asks the clock", rules!(Visits, calls()));
+        let said = caught_by("a_later_replay_equals_do", "asks the clock", rules!(Visits, calls()));
         assert!(said.contains("Visits: a second later: `visit` (0xd9 version 1)"), "{said}");
         assert!(said.contains("no clock but `OpContext`"), "{said}");
     }

@@ -10,8 +10,8 @@ use crate::parse::Conformance;
 const RULES: &[&str] = &[
     "every_operation_is_called",
     "the_same_calls_do_the_same",
-    "redo_equals_do",
-    "a_later_redo_equals_do",
+    "replay_equals_do",
+    "a_later_replay_equals_do",
     "a_rejected_operation_changes_nothing",
     "a_clone_is_a_state_of_its_own",
     "a_snapshot_holds_everything",

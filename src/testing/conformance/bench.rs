@@ -165,7 +165,7 @@ pub(super) fn done<P: PrimitiveStorageExt>(history: &[Vec<Call<P>>]) -> Result<D
 }
 
 /// Applies entries to `state`.
-pub(super) fn redo<'e, P: PrimitiveStorageExt>(
+pub(super) fn replay<'e, P: PrimitiveStorageExt>(
     state: &mut P,
     entries: impl IntoIterator<Item = &'e Entry>,
 ) -> Result<(), Breach> {

@@ -18,7 +18,7 @@ use std::path::Path;
 use proptest::strategy::{Strategy, ValueTree};
 use rkyv::util::AlignedVec;
 
-use super::bench::{Breach, Entry, done, name_of, redo, time_of};
+use super::bench::{Breach, Entry, done, name_of, replay, time_of};
 use super::rows::Rows;
 use super::rules::newest;
 use super::{Call, History, SEED, history, runner};
@@ -280,7 +280,7 @@ impl Golden {
 fn tables<P: PrimitiveStorageExt>(history: &[Step]) -> Result<BTreeMap<u32, u64>, Breach> {
     let mut state = P::default();
     let entries: Vec<Entry> = history.iter().enumerate().map(|(at, step)| step.entry(at)).collect();
-    redo(&mut state, &entries)?;
+    replay(&mut state, &entries)?;
     let rows = Rows::of(&state)?;
     Ok(rows.tables().map(|table| (table, rows.digest(table))).collect())
 }

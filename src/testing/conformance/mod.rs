@@ -25,9 +25,9 @@ pub use golden::golden_histories_are_kept;
 #[doc(hidden)]
 pub use proptest;
 pub use rules::{
-    a_clone_is_a_state_of_its_own, a_later_redo_equals_do, a_rejected_operation_changes_nothing,
+    a_clone_is_a_state_of_its_own, a_later_replay_equals_do, a_rejected_operation_changes_nothing,
     a_snapshot_and_the_rest_of_the_log_equal_all_of_it, a_snapshot_holds_everything,
-    a_snapshot_holds_no_index, cut_bytes_are_no_panic, every_operation_is_called, redo_equals_do,
+    a_snapshot_holds_no_index, cut_bytes_are_no_panic, every_operation_is_called, replay_equals_do,
     the_same_calls_do_the_same,
 };
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proptest::strategy::{Strategy, ValueTree};
 
-use super::bench::{Breach, Done, difference, done, name_of, redo};
+use super::bench::{Breach, Done, difference, done, name_of, replay};
 use super::rows::Rows;
 use super::{Call, HISTORIES, SEED, broken_by, history, runner, try_rule};
 use crate::primitive::PrimitiveStorageExt;
@@ -96,15 +96,15 @@ fn shown(returned: &Result<String, String>) -> String {
 
 /// Applying the log to an empty instance gives the state that the operations gave, with its indexes.
 #[track_caller]
-pub fn redo_equals_do<P: PrimitiveStorageExt + PartialEq>(calls: impl Strategy<Value = Call<P>>) {
-    try_rule(HISTORIES, calls, |history| redo_each(&done::<P>(history)?));
+pub fn replay_equals_do<P: PrimitiveStorageExt + PartialEq>(calls: impl Strategy<Value = Call<P>>) {
+    try_rule(HISTORIES, calls, |history| replay_each(&done::<P>(history)?));
 }
 
-fn redo_each<P: PrimitiveStorageExt + PartialEq>(done: &Done<P>) -> Result<(), Breach> {
+fn replay_each<P: PrimitiveStorageExt + PartialEq>(done: &Done<P>) -> Result<(), Breach> {
     let mut state = P::default();
     let steps = done.transactions.iter().zip(done.states.iter().skip(1));
     for (transaction, expected) in steps {
-        redo(&mut state, &transaction.entries)?;
+        replay(&mut state, &transaction.entries)?;
         equal(expected, &state, |difference| {
             let operations: BTreeSet<String> = transaction
                 .entries
@@ -120,7 +120,7 @@ fn redo_each<P: PrimitiveStorageExt + PartialEq>(done: &Done<P>) -> Result<(), B
 
 /// The same a second later: a clock that counts seconds is seen too.
 #[track_caller]
-pub fn a_later_redo_equals_do<P: PrimitiveStorageExt + PartialEq>(
+pub fn a_later_replay_equals_do<P: PrimitiveStorageExt + PartialEq>(
     calls: impl Strategy<Value = Call<P>>,
 ) {
     let seed = Random::seed_from_env(SEED);
@@ -139,7 +139,7 @@ pub fn a_later_redo_equals_do<P: PrimitiveStorageExt + PartialEq>(
     let mut later: Vec<_> = all.iter().zip(done).collect();
     later.sort_by_key(|(history, _)| history.iter().map(Vec::len).sum::<usize>());
     for (history, done) in later {
-        if let Err(reason) = done.and_then(|done| redo_each(&done)) {
+        if let Err(reason) = done.and_then(|done| replay_each(&done)) {
             let reason = format!("a second later: {reason}");
             broken_by::<P>(&reason, &format!("{history:?}"), seed);
         }
@@ -213,7 +213,7 @@ pub fn a_snapshot_and_the_rest_of_the_log_equal_all_of_it<P: PrimitiveStorageExt
         for (at, state) in done.states.iter().enumerate() {
             let mut loaded = load::<P>(&Rows::of(state)?)?;
             let rest = done.transactions.iter().skip(at).flat_map(|rest| &rest.entries);
-            redo(&mut loaded, rest)?;
+            replay(&mut loaded, rest)?;
             equal(done.end(), &loaded, |difference| {
                 format!(
                     "loaded after {at} transactions and then brought up to date from the log, \
@@ -282,7 +282,7 @@ pub fn a_clone_is_a_state_of_its_own<P: PrimitiveStorageExt + PartialEq>(
                 )
             })?;
             if let Some(transaction) = done.transactions.get(at) {
-                redo(&mut again, &transaction.entries)?;
+                replay(&mut again, &transaction.entries)?;
             }
         }
         let size = done.entries().count();
@@ -321,7 +321,7 @@ pub fn cut_bytes_are_no_panic<P: PrimitiveStorageExt>(calls: impl Strategy<Value
                     ));
                 }
             }
-            redo(&mut state, [entry])?;
+            replay(&mut state, [entry])?;
         }
         let rows = Rows::of(done.end())?;
         for (at, (table, whole)) in rows.0.iter().enumerate() {
