@@ -69,6 +69,16 @@ impl<'a> WalEntry<'a> {
         Ok(WalEntry { wal_type: head.wal_type, version: head.version, payload })
     }
 
+    /// The entry whose head begins at `offset` of `bytes`, where one was decoded before: nothing is
+    /// checked but that it is there.
+    #[inline]
+    pub(crate) fn again(bytes: &'a [u8], offset: usize) -> Option<WalEntry<'a>> {
+        let (head, rest) = bytes.get(offset..)?.split_first_chunk()?;
+        let Head { payload_len, wal_type, version, .. } = Head::decode(*head);
+        let payload = rest.get(..usize::try_from(payload_len).ok()?)?;
+        Some(WalEntry { wal_type, version, payload })
+    }
+
     /// Appends the entry to a body whose length is a multiple of 8.
     #[cfg(test)]
     pub(crate) fn encode(&self, body: &mut impl Put) {

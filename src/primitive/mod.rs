@@ -14,6 +14,7 @@ mod guards;
 mod handle;
 mod instance;
 mod log;
+mod logged;
 mod payload;
 mod section;
 mod shape;
@@ -39,6 +40,7 @@ pub(crate) use descriptor::FREEHOLD_1_PRIMITIVES;
 pub(crate) use handle::Live;
 pub(crate) use instance::{Frozen, Instance};
 pub(crate) use log::TransactionLog;
+pub(crate) use logged::{EntryAt, LoggedEntries, RecordAt};
 
 /// What the attributes' expansions name. No part of the interface: anything here may change with
 /// any release.
