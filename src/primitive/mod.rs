@@ -15,6 +15,7 @@ mod handle;
 mod instance;
 mod lock;
 mod log;
+mod logged;
 mod payload;
 mod section;
 mod shape;
@@ -41,6 +42,7 @@ pub(crate) use descriptor::FREEHOLD_1_PRIMITIVES;
 pub(crate) use handle::Live;
 pub(crate) use instance::{Frozen, Instance};
 pub(crate) use log::TransactionLog;
+pub(crate) use logged::{EntryAt, LoggedEntries, RecordAt};
 pub(crate) use shape::Fnv;
 
 /// What the attributes' expansions name. No part of the interface: anything here may change with

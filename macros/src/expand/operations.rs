@@ -32,6 +32,7 @@ pub(super) fn expand(operations: &Operations) -> TokenStream {
         impl #krate::Operations for #primitive {
             const OPERATIONS: &'static [#krate::OperationShape] = &[#(#shapes),*];
 
+            #[inline]
             fn apply(
                 &mut self,
                 entry: &#krate::WalEntry<'_>,

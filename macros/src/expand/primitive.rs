@@ -136,6 +136,7 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
             type Handle<'tx> = #handle_name<'tx>;
             type Operation<'op> = #krate::WalEntry<'op>;
 
+            #[inline]
             fn apply_wal_entry(
                 &mut self,
                 entry: &#krate::WalEntry<'_>,

@@ -143,7 +143,9 @@ impl Bench {
         let mut aligned = AlignedBody::new();
         aligned.extend_from_slice(body);
         let mut instance = descriptor().create();
-        descriptor().apply_batch(&mut instance, &logged(&aligned, self.log.entry_count())).unwrap();
+        descriptor()
+            .replay_carried(&mut instance, &logged(&aligned, self.log.entry_count()))
+            .unwrap();
         instance.get::<Tally>().unwrap().clone()
     }
 }
@@ -397,7 +399,7 @@ fn a_section_comes_back_with_its_indexes_rebuilt() {
     let mut aligned = AlignedBody::new();
     aligned.extend_from_slice(&body);
     let entries = logged(&aligned, tail.log.entry_count());
-    descriptor().apply_batch(&mut loaded, &entries).unwrap();
+    descriptor().replay_carried(&mut loaded, &entries).unwrap();
     assert_eq!(loaded.get::<Tally>(), tail.instance.get::<Tally>());
 }
 
@@ -460,7 +462,7 @@ fn a_replayed_operation_that_fails_is_named() {
             payload: &payload,
         };
         let mut instance = descriptor().create();
-        let error = descriptor().apply_batch(&mut instance, &[entry]).unwrap_err();
+        let error = descriptor().replay_carried(&mut instance, &[entry]).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
 }
