@@ -1,7 +1,7 @@
 //! What the user meant, with the user's own tokens for the errors to point at.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use syn::{Attribute, Expr, ItemImpl, ItemStruct, LitStr, Member, Signature, Type, Visibility};
+use syn::{Attribute, Expr, ItemImpl, LitStr, Member, Signature, Type, Visibility};
 
 /// A byte and the tokens that say it: for a range those of the whole range.
 #[derive(Clone, Copy)]
@@ -9,6 +9,8 @@ pub(crate) struct Byte {
     pub(crate) value: u8,
     pub(crate) first: Span,
     pub(crate) last: Span,
+    /// Where in the list it stands: one for all bytes of a range.
+    pub(crate) part: usize,
 }
 
 /// What `#[primitive(..)]` and `register!(..)` claim.
@@ -18,7 +20,7 @@ pub(crate) struct Claim {
     pub(crate) name: Option<LitStr>,
     pub(crate) was: Vec<LitStr>,
     pub(crate) root_only: bool,
-    pub(crate) section_version: Option<Expr>,
+    pub(crate) section_version: Option<u32>,
     pub(crate) krate: TokenStream,
 }
 
@@ -26,7 +28,9 @@ pub(crate) struct Claim {
 pub(crate) struct Primitive {
     pub(crate) claim: Claim,
     /// The struct without our attributes.
-    pub(crate) item: ItemStruct,
+    pub(crate) item: TokenStream,
+    pub(crate) name: Ident,
+    pub(crate) visibility: Visibility,
     pub(crate) fields: Vec<Field>,
 }
 
@@ -49,14 +53,35 @@ pub(crate) struct Operations {
     pub(crate) block: ItemImpl,
     pub(crate) primitive: Ident,
     pub(crate) operations: Vec<Operation>,
+    /// The methods that change something and are not called on the handle.
+    pub(crate) uncalled: Vec<Uncalled>,
+}
+
+/// A method with `&mut self` that the handle does not have.
+pub(crate) struct Uncalled {
+    pub(crate) visibility: Visibility,
+    pub(crate) signature: Signature,
+    pub(crate) cfgs: Vec<Attribute>,
+    pub(crate) why: Why,
+}
+
+/// Why the handle does not have a method.
+#[derive(Clone, Copy)]
+pub(crate) enum Why {
+    /// It is no operation.
+    NotLogged,
+    /// It is kept for old records.
+    ReplayOnly,
+    /// It is wrong, and that is said where it stands.
+    Wrong,
 }
 
 /// A method with `#[wal(..)]`.
 pub(crate) struct Operation {
     pub(crate) wal: Wal,
     pub(crate) version: u8,
-    /// Is called on the handle; older versions are not.
-    pub(crate) newest: bool,
+    /// Is called on the handle; older versions are not, and none that is kept for replay only.
+    pub(crate) called: bool,
     pub(crate) visibility: Visibility,
     pub(crate) signature: Signature,
     pub(crate) docs: Vec<Attribute>,
@@ -83,6 +108,8 @@ pub(crate) struct Wal {
     pub(crate) byte: Byte,
     pub(crate) version: Option<(u8, Span)>,
     pub(crate) effect: bool,
+    /// Kept for old records only.
+    pub(crate) replay_only: Option<Span>,
 }
 
 /// An argument of an operation.
