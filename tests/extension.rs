@@ -661,7 +661,7 @@ mod strict {
         /// [`Full`].
         #[wal(0xc8)]
         pub fn fill(&mut self, name: &str, level: &Level) -> Result<usize, Full> {
-            self.place(name, &[level.clone()])
+            self.place(name, (level, [(); Self::MOST]))
         }
 
         /// As it was once.
@@ -693,14 +693,18 @@ mod strict {
         }
 
         /// For operations, with whatever signature it likes.
-        fn place<'a, T>(&mut self, name: &'a str, of: &'a [T; 1]) -> Result<usize, Full>
+        fn place<'a, T>(
+            &mut self,
+            name: &'a str,
+            (of, _): (&'a T, [(); Self::MOST]),
+        ) -> Result<usize, Full>
         where
             T: Clone + Into<Level>,
         {
             if self.levels.len() == Self::MOST {
                 return Err(Full);
             }
-            self.levels.insert(name.to_owned(), of[0].clone().into());
+            self.levels.insert(name.to_owned(), of.clone().into());
             self.count = self.levels.len();
             Ok(self.count)
         }

@@ -3,7 +3,9 @@
 use std::marker::PhantomData;
 
 use super::context::OpContext;
-use super::contract::{PrimitiveStorageExt, Registered, UnknownOperation};
+use super::contract::{
+    OperationShape, Operations, PrimitiveStorageExt, Registered, UnknownOperation,
+};
 use super::payload::PayloadWriter;
 use crate::error::{Reason, Result};
 use crate::format::WalEntry;
@@ -60,6 +62,42 @@ pub trait Called {}
 pub trait HandleOfPrimitive {
     /// Asks for the handle.
     const IS_THERE: () = ();
+}
+
+/// What `#[primitive]` implements for the handle. Not asked for itself: the compiler would list the
+/// handles of all primitives.
+pub trait IsHandle {}
+
+#[diagnostic::do_not_recommend]
+impl<H: IsHandle> HandleOfPrimitive for H {}
+
+/// [`Operations`], as `#[primitive]` asks for them. Not those themselves: the compiler would list
+/// all primitives that have some.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no operations",
+    label = "`#[primitive]` needs an `#[operations]` impl block",
+    note = "write `#[operations] impl {Self} {{ .. }}` in the same module, with a `#[wal(..)]` method for each change"
+)]
+pub trait HasOperations {
+    /// As [`Operations::OPERATIONS`].
+    const OPERATIONS: &'static [OperationShape];
+
+    /// As [`Operations::apply`].
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    fn apply(&mut self, entry: &WalEntry<'_>, context: &OpContext) -> Result<(), Reason>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<P: Operations> HasOperations for P {
+    const OPERATIONS: &'static [OperationShape] = P::OPERATIONS;
+
+    #[inline]
+    fn apply(&mut self, entry: &WalEntry<'_>, context: &OpContext) -> Result<(), Reason> {
+        Operations::apply(self, entry, context)
+    }
 }
 
 /// What the stand-in for a handle does, which is nothing: it keeps the compiler from saying more

@@ -54,9 +54,9 @@ pub mod private {
     pub use super::descriptor::FREEHOLD_1_PRIMITIVES;
     pub use super::descriptor::{Descriptor, Origin};
     pub use super::guards::{
-        Called, Claims, HandleOfPrimitive, Logged, NotResult, OperationError, Probe, ResultOf,
-        Unregistered, WithoutHandle, assert_distinct, claims, crate_of, fresh,
-        is_registered_as_claimed, reason, rebuild, unknown_operation,
+        Called, Claims, HandleOfPrimitive, HasOperations, IsHandle, Logged, NotResult,
+        OperationError, Probe, ResultOf, Unregistered, WithoutHandle, assert_distinct, claims,
+        crate_of, fresh, is_registered_as_claimed, reason, rebuild, unknown_operation,
     };
     pub use super::section::Rows;
     pub use super::shape::{Shape, table_tag};

@@ -49,6 +49,6 @@ pub(super) fn for_none(
         #visibility struct #handle<'tx>(&'tx ());
 
         #[automatically_derived]
-        impl #krate::__private::HandleOfPrimitive for #handle<'_> {}
+        impl #krate::__private::IsHandle for #handle<'_> {}
     }
 }

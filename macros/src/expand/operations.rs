@@ -1,7 +1,7 @@
 //! What `#[operations]` writes: the block itself, a logging method on the handle for each newest
 //! operation, and the `match` that replay goes through.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{GenericArgument, Ident, ItemImpl, PathArguments, Type};
@@ -22,8 +22,25 @@ pub(super) fn expand(operations: &Operations) -> TokenStream {
     let guards = operations.iter().filter_map(|operation| guard(&private, operation));
     let stand_in = handle::stand_in(primitive);
     let required = handle::required(krate, primitive);
+    let body = quote! {
+        const OPERATIONS: &'static [#krate::OperationShape] = &[#(#shapes),*];
+
+        fn apply(
+            &mut self,
+            entry: &#krate::WalEntry<'_>,
+            context: &#krate::OpContext,
+        ) -> ::core::result::Result<(), #krate::Reason> {
+            let _ = context;
+            match (entry.wal_type, entry.version) {
+                #(#arms)*
+                _ => ::core::result::Result::Err(#private::unknown_operation(entry)),
+            }
+        }
+    };
     // Where two blocks of one primitive conflict, the compiler points at its name in both.
     let header = placed(quote!(impl #krate::Operations for #primitive), primitive.span());
+    let mut body = Group::new(Delimiter::Brace, body);
+    body.set_span(primitive.span());
     quote! {
         #block
 
@@ -41,21 +58,7 @@ pub(super) fn expand(operations: &Operations) -> TokenStream {
         }
 
         #[automatically_derived]
-        #header {
-            const OPERATIONS: &'static [#krate::OperationShape] = &[#(#shapes),*];
-
-            fn apply(
-                &mut self,
-                entry: &#krate::WalEntry<'_>,
-                context: &#krate::OpContext,
-            ) -> ::core::result::Result<(), #krate::Reason> {
-                let _ = context;
-                match (entry.wal_type, entry.version) {
-                    #(#arms)*
-                    _ => ::core::result::Result::Err(#private::unknown_operation(entry)),
-                }
-            }
-        }
+        #header #body
 
         const _: () = {
             #(#claimed)*

@@ -71,7 +71,7 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
 
     let distinct = sound.then(|| quote!(const _: () = #private::assert_distinct(&[#(#tags),*]);));
     let operations = {
-        let of = placed(quote!(as #krate::Operations>), name.span());
+        let of = placed(quote!(as #private::HasOperations>), name.span());
         let open = placed(quote!(<), name.span());
         quote!(#open #name #of)
     };
@@ -164,7 +164,7 @@ fn handle(primitive: &Primitive) -> TokenStream {
         }
 
         #[automatically_derived]
-        impl #krate::__private::HandleOfPrimitive for #handle_name<'_> {}
+        impl #krate::__private::IsHandle for #handle_name<'_> {}
 
         #[automatically_derived]
         impl ::core::ops::Deref for #handle_name<'_> {

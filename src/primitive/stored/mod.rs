@@ -45,6 +45,7 @@ pub type Encoder<'a> = Strategy<rkyv::ser::Serializer<Target<'a>, ArenaHandle<'a
     note = "`usize`, `isize`: write `u64`, `i64`; `u128`, `i128`: write `[u8; 16]`",
     note = "`HashMap`, `HashSet`: write `OrdMap`, `OrdSet`; a slice of what is no number: write `Vec<..>`",
     note = "in a field or a map, values are owned: write `String` for `&str`, `Bytes` for `&[u8]`",
+    note = "`SystemTime`: write `Timestamp`; `PathBuf`: write `String`",
     note = "cells, locks and pointers have no value that could be stored: keep them outside the primitive"
 )]
 pub trait Stored {
@@ -147,6 +148,7 @@ pub trait Stored {
     note = "`usize`, `isize`: write `u64`, `i64`; `u128`, `i128`: write `[u8; 16]`",
     note = "`HashMap`, `HashSet`: write `OrdMap`, `OrdSet`; a slice of what is no number: write `Vec<..>`",
     note = "in a field or a map, values are owned: write `String` for `&str`, `Bytes` for `&[u8]`",
+    note = "`SystemTime`: write `Timestamp`; `PathBuf`: write `String`",
     note = "cells, locks and pointers have no value that could be stored: keep them outside the primitive"
 )]
 pub trait StoredOwned: for<'a> Stored<Loaded<'a> = Self> + Sized {}
