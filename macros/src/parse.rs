@@ -36,13 +36,9 @@ const CLAIM: &[Word] = &[
     ("crate", "crate = fh"),
 ];
 
-/// What `register!(..)` knows: the trait that is written by hand says the rest.
-const REGISTRATION: &[Word] = &[
-    ("id", "id = 0x80"),
-    ("wal", "wal = 0x80..=0x8f"),
-    ("name", "name = \"notes\""),
-    ("crate", "crate = fh"),
-];
+/// What a primitive that is written by hand says in its trait, and not where it registers.
+const IN_THE_TRAIT: &[Word] =
+    &[("was", "FORMER_NAMES"), ("scope", "ROOT_ONLY"), ("section_version", "SECTION_VERSION")];
 
 /// Reads what a primitive claims. What is missing or wrong is noted and left out.
 pub(crate) fn claim(arguments: TokenStream, by_hand: bool, errors: &mut Errors) -> Claim {
@@ -56,10 +52,18 @@ pub(crate) fn claim(arguments: TokenStream, by_hand: bool, errors: &mut Errors) 
         krate: quote!(::freehold),
     };
     let at = arguments.clone();
-    let known = if by_hand { REGISTRATION } else { CLAIM };
-    let facts = facts::facts(arguments, known, errors);
+    let facts = facts::facts(arguments, CLAIM, errors);
     let (no_id, no_wal) = (facts.lacks("id"), facts.lacks("wal"));
     for Fact { name, word, written, value } in facts.facts {
+        if by_hand
+            && let Some((_, constant)) = IN_THE_TRAIT.iter().find(|(other, _)| *other == word)
+        {
+            errors.on(
+                &name,
+                format!("`{word}` is said in the trait: write `const {constant}` there"),
+            );
+            continue;
+        }
         match (word, value) {
             ("id", Value::Expr(value)) => claim.id = errors.keep(byte(&value, &TYPE_ID)),
             ("wal", Value::Expr(value)) => claim.wal = bytes(&value, errors),
