@@ -14,6 +14,7 @@ use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
 
+use freehold::WalEntry;
 use freehold::prelude::*;
 
 /// Opens the database as a crash leaves it, and as a clean close does, and compares the state of `P`.
@@ -728,4 +729,156 @@ mod versions {
         );
         assert_eq!(operations[1].shape, format!("(step: {}, )", was.as_str()));
     }
+}
+
+/// Under the lints that a strict author denies, in what the attributes write too.
+mod strict {
+    #![deny(warnings, clippy::pedantic)]
+
+    use freehold::prelude::*;
+
+    /// How full it is.
+    #[derive(Clone, Debug, PartialEq, Stored)]
+    pub enum Level {
+        /// So many.
+        Known(u64),
+        /// As somebody said.
+        Said {
+            /// What.
+            text: String,
+        },
+    }
+
+    /// No place is left.
+    #[derive(Debug, thiserror::Error)]
+    #[error("full")]
+    pub struct Full;
+
+    /// A tank.
+    #[primitive(id = 0xc8, wal = 0xc8..=0xcb)]
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct Tank {
+        levels: OrdMap<String, Level>,
+        drained: u64,
+        #[index(rebuild = |tank| tank.levels.len())]
+        count: usize,
+    }
+
+    #[operations]
+    impl Tank {
+        const MOST: usize = 3;
+
+        /// Fills it.
+        ///
+        /// # Errors
+        ///
+        /// [`Full`].
+        #[wal(0xc8)]
+        pub fn fill(&mut self, name: &str, level: &Level) -> Result<usize, Full> {
+            self.place(name, (level, [(); Self::MOST]))
+        }
+
+        /// As it was once.
+        #[wal(0xc8, version = 1)]
+        pub fn fill_one(&mut self, name: String, level: u64) {
+            self.levels.insert(name, Level::Known(level));
+        }
+
+        /// Is called no more.
+        #[wal(0xc9, replay_only)]
+        pub fn drain(&mut self, _: &OpContext) -> u64 {
+            self.levels.clear();
+            self.drained += 1;
+            self.drained
+        }
+
+        /// Says what it is.
+        #[wal(0xca)]
+        pub fn say(&mut self, name: impl Into<String>, text: impl AsRef<str>) {
+            let text = text.as_ref().to_owned();
+            self.levels.insert(name.into(), Level::Said { text });
+        }
+
+        /// Forgets the first.
+        #[wal(0xcb, effect)]
+        pub fn forget(&self, _before: usize) -> (String, Option<Level>) {
+            let (name, level) = self.levels.iter().next().unzip();
+            (name.cloned().unwrap_or_default(), level.cloned())
+        }
+
+        /// For operations, with whatever signature it likes.
+        fn place<'a, T>(
+            &mut self,
+            name: &'a str,
+            (of, _): (&'a T, [(); Self::MOST]),
+        ) -> Result<usize, Full>
+        where
+            T: Clone + Into<Level>,
+        {
+            if self.levels.len() == Self::MOST {
+                return Err(Full);
+            }
+            self.levels.insert(name.to_owned(), of.clone().into());
+            self.count = self.levels.len();
+            Ok(self.count)
+        }
+    }
+
+    impl Apply<String> for Tank {
+        fn apply(&mut self, name: &String) {
+            self.levels.remove(name);
+            self.count = self.levels.len();
+        }
+    }
+}
+
+#[test]
+fn a_retired_operation_replays_and_nothing_else() {
+    use strict::{Level, Tank};
+
+    let mut tank = Tank::default();
+    let context = OpContext::new(Timestamp(1), Lsn(1), 0);
+    let drain = WalEntry { wal_type: 0xc9, version: 1, payload: &[] };
+    tank.apply_wal_entry(&drain, &context).unwrap();
+    tank.apply_wal_entry(&drain, &context).unwrap();
+    assert_eq!(format!("{tank:?}").matches("drained: 2").count(), 1, "{tank:?}");
+    let operations = <Tank as PrimitiveStorageExt>::OPERATIONS;
+    let known: Vec<_> = operations.iter().map(|shape| (shape.wal_type, shape.version)).collect();
+    assert_eq!(known, [(0xc8, 2), (0xc8, 1), (0xc9, 1), (0xca, 1), (0xcb, 1)]);
+
+    let directory = tempfile::tempdir().unwrap();
+    let db = no_checkpoint(directory.path());
+    let forgotten = db
+        .transaction(|tx| {
+            let mut tank = tx.on::<Tank>();
+            tank.fill("a", &Level::Known(1))?;
+            tank.say("b", "half")?;
+            tank.forget(7)
+        })
+        .unwrap();
+    assert_eq!(forgotten, Some(Level::Known(1)));
+    comes_back::<Tank>(directory.path(), db);
+}
+
+/// Inside a function, where no path leads from outside.
+#[test]
+fn a_primitive_stands_in_a_function() {
+    #[primitive(id = 0xc9, wal = 0xcc)]
+    #[derive(Clone, Debug, Default, PartialEq)]
+    struct Hidden {
+        seen: Vector<u64>,
+    }
+
+    #[operations]
+    impl Hidden {
+        #[wal(0xcc)]
+        fn see(&mut self, what: u64) {
+            self.seen.push(what);
+        }
+    }
+
+    let directory = tempfile::tempdir().unwrap();
+    let db = no_checkpoint(directory.path());
+    db.transaction(|tx| tx.on::<Hidden>().see(4)).unwrap();
+    comes_back::<Hidden>(directory.path(), db);
 }

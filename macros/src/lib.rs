@@ -40,13 +40,17 @@ pub fn primitive(arguments: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Makes methods the operations of a primitive: logged when they run, called again at replay.
 ///
-/// On the primitive's own `impl` block, in the struct's module. Each method with `#[wal(b)]` becomes
-/// an operation; on the handle that `tx.on::<P>()` returns it is logged and returns
-/// `freehold::Result`. Methods without are ordinary.
+/// On the primitive's own `impl` block, in the struct's module, all in one. Each method with
+/// `#[wal(b)]` becomes an operation; on the handle that `tx.on::<P>()` returns it is logged and
+/// returns `freehold::Result`. Methods without are ordinary: reads with `&self`, and what operations
+/// call with `&mut self`, which is private, since it would change the state without being logged.
 ///
 /// - `#[wal(0x80)]`: the newest version of the operation.
 /// - `#[wal(0x80, version = 1)]`: an older one, kept with its signature and meaning so that old
-///   records replay. It has no method on the handle.
+///   records replay. It has no method on the handle. Versions count from 1, without a gap; the
+///   newest has the next number.
+/// - `#[wal(0x80, replay_only)]`: retired. Nobody calls it any more, and its old records replay. So
+///   on the newest version, which keeps its number; the older ones stay as they are.
 /// - `#[wal(0x80, name = "add")]`: what the operation is called in the data, if not like its method.
 /// - `#[wal(0x80, effect)]`: a method with `&self` that returns the effect and a result, or
 ///   `Result<(Effect, R), E>`. Only the effect is logged, and `freehold::Apply<Effect>` makes the

@@ -114,11 +114,6 @@ pub trait Registered {
 
 /// What `#[operations]` implements, and what a primitive's
 /// [`apply_wal_entry`](PrimitiveStorageExt::apply_wal_entry) hands over to.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` has no operations",
-    label = "`#[primitive]` needs an `#[operations]` impl block",
-    note = "write `#[operations] impl {Self} {{ .. }}` in the same module, with a `#[wal(..)]` method for each change"
-)]
 pub trait Operations {
     /// All operations in all their versions.
     const OPERATIONS: &'static [OperationShape];

@@ -33,7 +33,7 @@ pub use contract::{
 };
 pub use descriptor::{Descriptor, Origin};
 pub use handle::Handle;
-pub use payload::PayloadWriter;
+pub use payload::{PayloadTooLarge, PayloadWriter};
 pub use section::{RowSink, SectionReader, SectionWriter, TableRows, TableWriter, UnknownTable};
 pub use shape::Shape;
 pub use stored::{Stored, StoredOwned, Undecodable};
@@ -59,8 +59,9 @@ pub mod private {
     pub use super::descriptor::FREEHOLD_1_PRIMITIVES;
     pub use super::descriptor::{Descriptor, Origin};
     pub use super::guards::{
-        NotResult, OperationError, Probe, ResultOf, assert_distinct, claims, convert, crate_of,
-        fresh, is_registered_as_claimed, reason, rebuild, unknown_operation,
+        Called, Claims, HandleOfPrimitive, HasOperations, IsHandle, Logged, NotResult,
+        OperationError, Probe, ResultOf, Unregistered, WithoutHandle, assert_distinct, claims,
+        convert, crate_of, fresh, is_registered_as_claimed, reason, rebuild, unknown_operation,
     };
     pub use super::lock::Lock;
     pub use super::section::Rows;

@@ -3,14 +3,13 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 
-use super::{claims, handle_name, itself, placed, shape_of};
+use super::{as_itself, claims, handle_name, itself, placed, shape_of, spot};
 use crate::model::{Field, Former, Primitive};
 
 pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
-    let Primitive { claim, item, fields } = primitive;
+    let Primitive { claim, item, name, fields, .. } = primitive;
     let krate = &claim.krate;
     let private = quote!(#krate::__private);
-    let name = &item.ident;
     let handle = handle(primitive);
     let handle_name = handle_name(name);
 
@@ -36,10 +35,12 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
     });
     let saves = stored.iter().map(|field| {
         let Field { member, table, ty, cfgs, .. } = field;
-        let ty = itself(&private, ty);
+        let value = as_itself(&private, ty, quote!(&self.#member));
+        let write = placed(quote!(::field), spot(ty));
+        let section_writer = placed(quote!(#krate::SectionWriter), spot(ty));
         quote! {
             #(#cfgs)*
-            writer.field::<#ty>(const { #private::table_tag(#table) }, &self.#member)?;
+            #section_writer #write(writer, const { #private::table_tag(#table) }, #value)?;
         }
     });
     let loads = stored.iter().map(|field| {
@@ -99,7 +100,7 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
     let distinct = sound
         .then(|| quote!(const _: () = #private::assert_distinct(&[#(#tags,)* #(#former_tags),*]);));
     let operations = {
-        let of = placed(quote!(as #krate::Operations>), name.span());
+        let of = placed(quote!(as #private::HasOperations>), name.span());
         let open = placed(quote!(<), name.span());
         quote!(#open #name #of)
     };
@@ -184,8 +185,7 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
 /// The handle is written here and not by `#[operations]`, since it has the struct's visibility.
 fn handle(primitive: &Primitive) -> TokenStream {
     let krate = &primitive.claim.krate;
-    let name = &primitive.item.ident;
-    let visibility = &primitive.item.vis;
+    let Primitive { name, visibility, .. } = primitive;
     let handle_name = handle_name(name);
     let docs = format!(
         "[`{name}`] inside a transaction: its operations are logged, and reads go through to it."
@@ -200,6 +200,9 @@ fn handle(primitive: &Primitive) -> TokenStream {
                 Self(handle)
             }
         }
+
+        #[automatically_derived]
+        impl #krate::__private::IsHandle for #handle_name<'_> {}
 
         #[automatically_derived]
         impl ::core::ops::Deref for #handle_name<'_> {

@@ -5,9 +5,9 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::{Attribute, Data, DeriveInput, Fields, GenericParam, LitStr, Meta, Type};
 
-use super::{itself, shape_of};
+use super::{itself, shape_of, wire};
 use crate::errors::Errors;
-use crate::parse;
+use crate::{check, parse};
 
 /// How many elements a tuple has at most.
 const TUPLE_MAX: usize = 12;
@@ -25,6 +25,15 @@ pub(super) fn expand(item: TokenStream, errors: &mut Errors) -> TokenStream {
             errors.on(lifetime, "a stored type owns what it holds: write `String` for `&str`");
             return TokenStream::new();
         }
+    }
+    let mut own = Errors::default();
+    for field in fields(&item.data) {
+        check::owned(&field.ty, "a stored type", &mut own);
+        check::storable(&field.ty, &mut own);
+    }
+    if !own.is_empty() {
+        errors.merge(own);
+        return TokenStream::new();
     }
     let names = Names { private: private.clone(), generic: !item.generics.params.is_empty() };
     let forms = match &item.data {
@@ -46,6 +55,14 @@ pub(super) fn expand(item: TokenStream, errors: &mut Errors) -> TokenStream {
     implementation(&private, &item, &label, &forms)
 }
 
+fn fields(data: &Data) -> Vec<&syn::Field> {
+    match data {
+        Data::Struct(data) => data.fields.iter().collect(),
+        Data::Enum(data) => data.variants.iter().flat_map(|variant| &variant.fields).collect(),
+        Data::Union(_) => Vec::new(),
+    }
+}
+
 /// How the expansion names things.
 struct Names {
     private: TokenStream,
@@ -56,6 +73,11 @@ struct Names {
 impl Names {
     fn ty(&self, ty: &Type) -> TokenStream {
         if self.generic { quote!(#ty) } else { itself(&self.private, ty) }
+    }
+
+    fn wire(&self, ty: &Type, value: TokenStream) -> TokenStream {
+        let private = &self.private;
+        if self.generic { quote!(#private::Wire(#value)) } else { wire(private, ty, value) }
     }
 }
 
@@ -131,12 +153,16 @@ fn structure(names: &Names, name: &Ident, fields: &Fields) -> Forms {
     let types: Vec<Type> = fields.iter().map(|field| field.ty.clone()).collect();
     let locals = locals(types.len());
     let members = fields.members();
-    let lent: Vec<TokenStream> = fields.members().map(|member| quote!(&value.#member)).collect();
+    let lent: Vec<TokenStream> = fields
+        .members()
+        .zip(&types)
+        .map(|(member, ty)| names.wire(ty, quote!(&value.#member)))
+        .collect();
     let pattern = nested(&locals.iter().map(|local| quote!(#local)).collect::<Vec<_>>());
     Forms {
         owned: owned(names, &types),
         lent: lent_types(names, &types),
-        lend: nested(&lent.iter().map(|field| quote!(#private::Wire(#field))).collect::<Vec<_>>()),
+        lend: nested(&lent),
         build: quote! {
             let #pattern = loaded;
             ::core::result::Result::Ok(#name { #(#members: #locals),* })
@@ -159,7 +185,7 @@ fn enumeration(names: &Names, name: &Ident, data: &syn::DataEnum) -> Forms {
         let locals = locals(types.len());
         let members: Vec<_> = variant.fields.members().collect();
         let wires: Vec<TokenStream> =
-            locals.iter().map(|local| quote!(#private::Wire(#local))).collect();
+            locals.iter().zip(&types).map(|(local, ty)| names.wire(ty, quote!(#local))).collect();
         let lent = in_sum(private, index, count, nested(&wires));
         lends.push(quote!(#name::#ident { #(#members: #locals),* } => #lent));
         let pattern = nested(&locals.iter().map(|local| quote!(#local)).collect::<Vec<_>>());

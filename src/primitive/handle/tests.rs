@@ -306,7 +306,10 @@ fn a_handle_logs_no_wal_type_and_no_version_but_its_own() {
 fn a_payload_that_is_too_large_is_refused_before_anything_is_applied() {
     let mut bench = Bench::new();
     let error = bench.tally().blob(vec![0_u8; crate::format::ENTRY_BYTES_MAX]).unwrap_err();
-    assert!(error.rejected::<crate::error::Damage>().is_some(), "{error}");
+    assert!(error.rejected::<crate::PayloadTooLarge>().is_some(), "{error}");
+    let said = "rejected: an operation's arguments take more than 67108864 bytes, the most an entry \
+                holds";
+    assert_eq!(error.to_string(), said);
     assert!(bench.log.is_empty());
     assert_eq!(bench.value(), Tally::default());
     assert!(!descriptor().settle(&mut bench.instance));
