@@ -447,7 +447,7 @@ impl fmt::Display for Link<'_> {
         let Link { primitive, crate_name } = self;
         match *crate_name {
             // Its own are features, named like the primitives.
-            env!("CARGO_CRATE_NAME") => write!(f, "turn freehold's feature `{primitive}` on"),
+            "freehold" => write!(f, "turn freehold's feature `{primitive}` on"),
             _ => write!(f, "add `use {crate_name} as _;` to the program"),
         }
     }

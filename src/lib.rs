@@ -129,6 +129,11 @@ pub mod cli;
 // What a program imports with one line.
 pub mod prelude;
 
+// Its programs are compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/extending.md")]
+mod extending {}
+
 #[doc(hidden)]
 pub use primitive::private as __private;
 
@@ -139,14 +144,16 @@ pub use database::{
 pub use error::{Damage, Diverged, Error, Holder, Reason, RegistryError, Result};
 pub use format::snapshot::SnapshotSectionHeader;
 pub use format::{ENTRY_BYTES_MAX, RECORD_BYTES_MAX, RUN_NAME_BYTES_MAX, WalEntry};
+#[cfg(any(test, feature = "testing"))]
+pub use freehold_macros::conformance;
 pub use freehold_macros::{Stored, operations, primitive, register, wal};
 pub use id::{DatabaseId, Epoch, Lsn, RunId, SegmentId, Timestamp};
 pub use primitive::{
     Apply, Bytes, CLAIMS, Claim, Descriptor, Handle, LoggedEntry, MapIter, MapRange, OpContext,
-    OperationShape, Operations, OrdMap, OrdSet, Origin, PayloadWriter, PrimitiveStorageExt,
-    Registered, RowSink, SectionReader, SectionWriter, SetIter, SetRange, Shape, Stored,
-    StoredOwned, TableRows, TableWriter, Undecodable, UnknownOperation, UnknownTable, Vector,
-    VectorIter, primitive_for_wal_type, snapshot_primitive_ids, wal_ranges,
+    OperationShape, Operations, OrdMap, OrdSet, Origin, PayloadTooLarge, PayloadWriter,
+    PrimitiveStorageExt, Registered, RowSink, SectionReader, SectionWriter, SetIter, SetRange,
+    Shape, Stored, StoredOwned, TableRows, TableWriter, Undecodable, UnknownOperation,
+    UnknownTable, Vector, VectorIter, primitive_for_wal_type, snapshot_primitive_ids, wal_ranges,
 };
 pub use recovery::{
     Control, Cut, DetachedPrimitive, Phase, PhaseTimes, PrimitiveEntries, Progress, RecoveryReport,

@@ -14,6 +14,7 @@ use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
 
+use freehold::WalEntry;
 use freehold::prelude::*;
 
 /// Opens the database as a crash leaves it, and as a clean close does, and compares the state of `P`.
@@ -558,6 +559,31 @@ mod before_and_now {
     #[operations]
     impl Now {}
 
+    /// Later: what the texts said is given up.
+    #[primitive(id = 0xea, wal = 0xea, section_version = 2, dropped = ["texts"])]
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub(crate) struct Later {
+        pub(crate) limit: u64,
+    }
+
+    #[operations]
+    impl Later {}
+
+    /// Another type: the lengths of the texts, and the limit in another unit.
+    #[primitive(id = 0xed, wal = 0xed, section_version = 2)]
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub(crate) struct Converted {
+        #[field(from = |texts: OrdMap<u8, String>| {
+            texts.iter().map(|(key, text)| (*key, text.len() as u64)).collect()
+        })]
+        pub(crate) lengths: OrdMap<u8, u64>,
+        #[field(from = |limit: u64| limit / 1000)]
+        pub(crate) limit_thousands: u64,
+    }
+
+    #[operations]
+    impl Converted {}
+
     /// Keeps rows as blocks of one row.
     #[derive(Default)]
     pub(crate) struct Kept(Vec<(u32, Vec<u64>)>);
@@ -598,11 +624,18 @@ mod before_and_now {
 
 #[test]
 fn a_field_can_be_renamed_and_added_and_none_is_lost() {
-    use before_and_now::{Before, Kept, Now};
+    use before_and_now::{Before, Converted, Kept, Later, Now};
     let before = Before { texts: (0..9).map(|n| (n, n.to_string())).collect(), limit: u64::MAX };
     let mut kept = Kept::default();
     before.snapshot_serialize(&mut SectionWriter::new(&mut kept)).unwrap();
     assert_eq!(kept.load::<Before>().unwrap(), before);
+    assert_eq!(kept.load::<Later>().unwrap(), Later { limit: u64::MAX });
+    let converted = kept.load::<Converted>().unwrap();
+    assert_eq!(converted.lengths, (0..9).map(|n| (n, 1)).collect());
+    assert_eq!(converted.limit_thousands, u64::MAX / 1000);
+    let mut again = Kept::default();
+    converted.snapshot_serialize(&mut SectionWriter::new(&mut again)).unwrap();
+    assert_eq!(again.load::<Converted>().unwrap(), converted, "from its own section");
 
     let now = kept.load::<Now>().unwrap();
     assert_eq!(now.notes, before.texts);
@@ -614,4 +647,238 @@ fn a_field_can_be_renamed_and_added_and_none_is_lost() {
     assert_eq!(kept.load::<Now>().unwrap(), now);
     let refused = kept.load::<Before>().unwrap_err();
     assert!(refused.to_string().contains("is no field of this build"), "{refused}");
+}
+
+/// A type that was changed: the old one stays for old records, under the name that it had.
+mod versions {
+    use freehold::prelude::*;
+
+    /// As it is now.
+    #[derive(Clone, Debug, PartialEq, Stored)]
+    pub(crate) struct Step {
+        pub(crate) count: u64,
+        pub(crate) name: String,
+    }
+
+    /// As it was, and as old records have it.
+    #[derive(Clone, Debug, PartialEq, Stored)]
+    #[stored(name = "Step")]
+    pub(crate) struct StepWithoutName {
+        count: u64,
+    }
+
+    mod before {
+        use freehold::prelude::*;
+
+        #[derive(Stored)]
+        pub(super) struct Step {
+            count: u64,
+        }
+    }
+
+    /// Operations that were renamed, and one that has had three versions.
+    #[primitive(id = 0xeb, wal = 0xeb..=0xec)]
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub(crate) struct Steps {
+        pub(crate) steps: Vector<String>,
+    }
+
+    #[operations]
+    impl Steps {
+        #[wal(0xeb)]
+        pub(crate) fn add(&mut self, step: &Step) {
+            self.steps.push(format!("{} {}", step.count, step.name));
+        }
+
+        #[wal(0xeb, version = 2)]
+        fn add_without_name(&mut self, step: &StepWithoutName) {
+            self.steps.push(step.count.to_string());
+        }
+
+        #[wal(0xeb, version = 1)]
+        fn add_one(&mut self) {
+            self.steps.push("1".to_owned());
+        }
+
+        #[wal(0xec, name = "clear")]
+        pub(crate) fn forget_all(&mut self) {
+            self.steps = Vector::new();
+        }
+    }
+
+    #[test]
+    fn a_type_keeps_its_name_in_old_records_and_an_operation_in_all_of_them() {
+        let was = <before::Step as Stored>::SHAPE;
+        let kept = <StepWithoutName as Stored>::SHAPE;
+        let is = <Step as Stored>::SHAPE;
+        assert_eq!(was.as_str(), kept.as_str());
+        assert_ne!(was.as_str(), is.as_str());
+        let operations = <Steps as PrimitiveStorageExt>::OPERATIONS;
+        let said: Vec<_> = operations
+            .iter()
+            .map(|shape| (shape.wal_type, shape.version, shape.name, shape.only_replayed))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                (0xeb, 3, "add", false),
+                (0xeb, 2, "add", true),
+                (0xeb, 1, "add", true),
+                (0xec, 1, "clear", false),
+            ]
+        );
+        assert_eq!(operations[1].shape, format!("(step: {}, )", was.as_str()));
+    }
+}
+
+/// Under the lints that a strict author denies, in what the attributes write too.
+mod strict {
+    #![deny(warnings, clippy::pedantic)]
+
+    use freehold::prelude::*;
+
+    /// How full it is.
+    #[derive(Clone, Debug, PartialEq, Stored)]
+    pub enum Level {
+        /// So many.
+        Known(u64),
+        /// As somebody said.
+        Said {
+            /// What.
+            text: String,
+        },
+    }
+
+    /// No place is left.
+    #[derive(Debug, thiserror::Error)]
+    #[error("full")]
+    pub struct Full;
+
+    /// A tank.
+    #[primitive(id = 0xc8, wal = 0xc8..=0xcb)]
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct Tank {
+        levels: OrdMap<String, Level>,
+        drained: u64,
+        #[index(rebuild = |tank| tank.levels.len())]
+        count: usize,
+    }
+
+    #[operations]
+    impl Tank {
+        const MOST: usize = 3;
+
+        /// Fills it.
+        ///
+        /// # Errors
+        ///
+        /// [`Full`].
+        #[wal(0xc8)]
+        pub fn fill(&mut self, name: &str, level: &Level) -> Result<usize, Full> {
+            self.place(name, (level, [(); Self::MOST]))
+        }
+
+        /// As it was once.
+        #[wal(0xc8, version = 1)]
+        pub fn fill_one(&mut self, name: String, level: u64) {
+            self.levels.insert(name, Level::Known(level));
+        }
+
+        /// Is called no more.
+        #[wal(0xc9, replay_only)]
+        pub fn drain(&mut self, _: &OpContext) -> u64 {
+            self.levels.clear();
+            self.drained += 1;
+            self.drained
+        }
+
+        /// Says what it is.
+        #[wal(0xca)]
+        pub fn say(&mut self, name: impl Into<String>, text: impl AsRef<str>) {
+            let text = text.as_ref().to_owned();
+            self.levels.insert(name.into(), Level::Said { text });
+        }
+
+        /// Forgets the first.
+        #[wal(0xcb, effect)]
+        pub fn forget(&self, _before: usize) -> (String, Option<Level>) {
+            let (name, level) = self.levels.iter().next().unzip();
+            (name.cloned().unwrap_or_default(), level.cloned())
+        }
+
+        /// For operations, with whatever signature it likes.
+        fn place<'a, T>(
+            &mut self,
+            name: &'a str,
+            (of, _): (&'a T, [(); Self::MOST]),
+        ) -> Result<usize, Full>
+        where
+            T: Clone + Into<Level>,
+        {
+            if self.levels.len() == Self::MOST {
+                return Err(Full);
+            }
+            self.levels.insert(name.to_owned(), of.clone().into());
+            self.count = self.levels.len();
+            Ok(self.count)
+        }
+    }
+
+    impl Apply<String> for Tank {
+        fn apply(&mut self, name: &String) {
+            self.levels.remove(name);
+            self.count = self.levels.len();
+        }
+    }
+}
+
+#[test]
+fn a_retired_operation_replays_and_nothing_else() {
+    use strict::{Level, Tank};
+
+    let mut tank = Tank::default();
+    let context = OpContext::new(Timestamp(1), Lsn(1), 0);
+    let drain = WalEntry { wal_type: 0xc9, version: 1, payload: &[] };
+    tank.apply_wal_entry(&drain, &context).unwrap();
+    tank.apply_wal_entry(&drain, &context).unwrap();
+    assert_eq!(format!("{tank:?}").matches("drained: 2").count(), 1, "{tank:?}");
+    let operations = <Tank as PrimitiveStorageExt>::OPERATIONS;
+    let known: Vec<_> = operations.iter().map(|shape| (shape.wal_type, shape.version)).collect();
+    assert_eq!(known, [(0xc8, 2), (0xc8, 1), (0xc9, 1), (0xca, 1), (0xcb, 1)]);
+
+    let directory = tempfile::tempdir().unwrap();
+    let db = no_checkpoint(directory.path());
+    let forgotten = db
+        .transaction(|tx| {
+            let mut tank = tx.on::<Tank>();
+            tank.fill("a", &Level::Known(1))?;
+            tank.say("b", "half")?;
+            tank.forget(7)
+        })
+        .unwrap();
+    assert_eq!(forgotten, Some(Level::Known(1)));
+    comes_back::<Tank>(directory.path(), db);
+}
+
+/// Inside a function, where no path leads from outside.
+#[test]
+fn a_primitive_stands_in_a_function() {
+    #[primitive(id = 0xc9, wal = 0xcc)]
+    #[derive(Clone, Debug, Default, PartialEq)]
+    struct Hidden {
+        seen: Vector<u64>,
+    }
+
+    #[operations]
+    impl Hidden {
+        #[wal(0xcc)]
+        fn see(&mut self, what: u64) {
+            self.seen.push(what);
+        }
+    }
+
+    let directory = tempfile::tempdir().unwrap();
+    let db = no_checkpoint(directory.path());
+    db.transaction(|tx| tx.on::<Hidden>().see(4)).unwrap();
+    comes_back::<Hidden>(directory.path(), db);
 }

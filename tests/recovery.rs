@@ -767,3 +767,46 @@ fn a_checkpoint_without_a_new_record_leaves_the_last_segment() {
     put_range(&options().open(directory.path()).unwrap(), 10..20);
     assert_eq!(options().open(directory.path()).unwrap().view().on::<KvStore>().len(), 20);
 }
+
+#[test]
+fn what_the_options_detach_is_carried_and_cannot_be_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let db = options().open(path).unwrap();
+    db.transaction(|tx| tx.on::<Tally>().add("words", 7)).unwrap();
+    db.transaction(|tx| tx.on::<KvStore>().put(b"key", b"value")).unwrap();
+    db.close().unwrap();
+
+    for _ in 0..3 {
+        let warned = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&warned);
+        let db = options()
+            .detach("Tally")
+            .require_linked(true)
+            .on_warning(move |_, _| _ = count.fetch_add(1, Ordering::Relaxed))
+            .open(path)
+            .unwrap();
+        let report = db.recovery_report();
+        assert_eq!(report.detached.len(), 1, "{report}");
+        assert!(report.detached[0].asked_for && report.detached[0].bytes > 0, "{report}");
+        assert_eq!(warned.load(Ordering::Relaxed), 0, "it was asked for");
+        let refused = std::panic::catch_unwind(|| db.view().on::<Tally>().get("words"));
+        let said = refused.unwrap_err();
+        let said = said.downcast_ref::<String>().unwrap();
+        assert!(said.contains("Tally cannot be used here"), "{said}");
+        let in_transaction = std::panic::catch_unwind(|| {
+            db.transaction(|tx| {
+                tx.on::<KvStore>().put(b"key", b"lost")?;
+                tx.on::<Tally>().add("words", 1)
+            })
+        });
+        assert!(in_transaction.is_err());
+        assert_eq!(db.view().on::<KvStore>().get(b"key").as_deref(), Some(&b"value"[..]));
+        db.checkpoint().unwrap();
+        db.transaction(|tx| tx.on::<KvStore>().put(b"other", b"value")).unwrap();
+        db.close().unwrap();
+    }
+    let db = options().open(path).unwrap();
+    assert_eq!(db.view().on::<Tally>().get("words"), 7);
+    assert_eq!(db.transaction(|tx| tx.on::<Tally>().add("words", 1)).unwrap(), 8);
+}

@@ -3,57 +3,104 @@
 mod arguments;
 mod claims;
 mod methods;
+mod types;
+mod versions;
 
 use proc_macro2::TokenStream;
-use quote::ToTokens;
-use syn::{Attribute, Item, ItemImpl, ItemStruct, Member, Meta, Type};
+use quote::{ToTokens, quote};
+use syn::ext::IdentExt;
+use syn::{
+    Attribute, GenericParam, Generics, Item, ItemImpl, ItemStruct, LitStr, Member, Meta,
+    PathArguments, Type,
+};
 
 use crate::errors::Errors;
-use crate::model::{Field, Operations, Primitive};
+use crate::model::{Claim, Field, FieldFact, Former, Operations, Primitive};
 use crate::parse;
 
 pub(crate) use claims::claim;
+pub(crate) use types::{owned, storable};
 
-/// The struct under `#[primitive(..)]`. `None` if it is none.
-pub(crate) fn primitive(
-    arguments: TokenStream,
-    item: TokenStream,
-    errors: &mut Errors,
-) -> Option<Primitive> {
-    let claim = claim(arguments, errors);
-    let mut item = structure(item, errors)?;
+/// The struct under `#[primitive(..)]`. `None` if not much can be made of it.
+pub(crate) fn primitive(claim: Claim, item: TokenStream, errors: &mut Errors) -> Option<Primitive> {
+    let mut item = match errors.keep(syn::parse2(item))? {
+        Item::Struct(item) => item,
+        other => {
+            let remedy = match other {
+                Item::Enum(_) | Item::Union(_) => "put this into a field of one",
+                Item::Impl(_) => "on its `impl` write `#[operations]`",
+                _ => "write `#[primitive(..)]` on one",
+            };
+            errors.on(keyword_and_name(&other), format!("a primitive is a struct: {remedy}"));
+            // An enum may be all that else is asked for; nothing else is `Default`.
+            let Item::Enum(item) = other else { return None };
+            if !item.generics.params.is_empty() {
+                return None;
+            }
+            let (name, visibility) = (item.ident.clone(), item.vis.clone());
+            let item = item.into_token_stream();
+            return Some(Primitive { claim, item, name, visibility, fields: Vec::new() });
+        }
+    };
+    claims::former_names(&claim, &item.ident, errors);
     if !item.generics.params.is_empty() {
         errors.on(
             &item.generics,
-            "a primitive has no type parameters: its state is one type, in every program that \
-             reads the data",
+            match item.generics.params.first() {
+                Some(GenericParam::Lifetime(_)) => {
+                    "a primitive owns what it holds: leave out the lifetime, and write `String` for \
+                     `&str`, `Bytes` for `&[u8]`"
+                }
+                Some(GenericParam::Const(_)) => {
+                    "the state of a primitive is one type, in every program that reads the data: \
+                     write the number"
+                }
+                _ => {
+                    "the state of a primitive is one type, in every program that reads the data: \
+                     write the type"
+                }
+            },
         );
         return None;
     }
     let fields = fields(&mut item, errors);
-    Some(Primitive { claim, item, fields })
+    let (name, visibility) = (item.ident.clone(), item.vis.clone());
+    Some(Primitive { claim, item: item.into_token_stream(), name, visibility, fields })
 }
 
-fn structure(item: TokenStream, errors: &mut Errors) -> Option<ItemStruct> {
-    match errors.keep(syn::parse2(item))? {
-        Item::Struct(item) => Some(item),
-        other => {
-            errors
-                .on(first_tokens(&other), "a primitive is a struct: put this into a field of one");
-            None
-        }
+/// What the parameters are called.
+fn parameters(generics: &Generics) -> &'static str {
+    match generics.params.first() {
+        Some(GenericParam::Lifetime(_)) => "lifetimes",
+        Some(GenericParam::Const(_)) => "const parameters",
+        _ => "type parameters",
     }
 }
 
-/// The item's keyword and name, which is enough to point at.
-fn first_tokens(item: &Item) -> TokenStream {
+/// What is enough to point at.
+fn keyword_and_name(item: &Item) -> TokenStream {
+    fn two(keyword: impl ToTokens, name: impl ToTokens) -> TokenStream {
+        quote!(#keyword #name)
+    }
     match item {
-        Item::Enum(item) => {
-            let (keyword, name) = (&item.enum_token, &item.ident);
-            quote::quote!(#keyword #name)
-        }
+        Item::Enum(item) => two(item.enum_token, &item.ident),
+        Item::Struct(item) => two(item.struct_token, &item.ident),
+        Item::Union(item) => two(item.union_token, &item.ident),
+        Item::Fn(item) => two(item.sig.fn_token, &item.sig.ident),
+        Item::Mod(item) => two(item.mod_token, &item.ident),
+        Item::Trait(item) => two(item.trait_token, &item.ident),
+        Item::Type(item) => two(item.type_token, &item.ident),
+        Item::Impl(item) => two(item.impl_token, &item.self_ty),
         other => other.to_token_stream(),
     }
+}
+
+/// What our attributes say of a field.
+#[derive(Default)]
+struct Said {
+    rebuild: Option<syn::Expr>,
+    was: Option<LitStr>,
+    former: Option<Former>,
 }
 
 /// Takes our attributes off the fields.
@@ -64,61 +111,103 @@ fn fields(item: &mut ItemStruct, errors: &mut Errors) -> Vec<Field> {
             Some(name) => Member::Named(name.clone()),
             None => Member::Unnamed(index.into()),
         };
-        let mut rebuild = None;
-        let mut was = None;
-        field.attrs.retain(|attribute| {
-            if attribute.path().is_ident("index") {
-                rebuild = errors.keep(parse::index(arguments_of(attribute), attribute));
-            } else if attribute.path().is_ident("field") {
-                was = errors.keep(parse::field(arguments_of(attribute), attribute));
-            } else {
-                return true;
-            }
-            false
-        });
-        if let (Some(was), Some(_)) = (&was, &rebuild) {
-            errors.on(was, "an index stands in no snapshot, so it has no former name there");
+        let mut own = Errors::default();
+        let Said { rebuild, was, former } = said(&mut field.attrs, &mut own);
+        let table = was.as_ref().map_or_else(|| label(&member), LitStr::value);
+        if let Some(was) = &was {
+            former_name(was, &member, &mut own);
         }
-        let table = match (&was, &member) {
-            (Some(was), _) => was.value(),
-            (None, Member::Named(name)) => syn::ext::IdentExt::unraw(name).to_string(),
-            (None, Member::Unnamed(index)) => index.index.to_string(),
-        };
-        if rebuild.is_none()
+        if own.is_empty()
+            && rebuild.is_none()
             && let Some(other) = fields.iter().find(|other| {
                 other.rebuild.is_none() && other.cfgs.is_empty() && other.table == table
             })
         {
             let other = other.member.to_token_stream();
-            errors.on(&was, format!("`{table}` is the table of the field `{other}` already"));
+            let message = format!("`{table}` is the table of the field `{other}` already");
+            match &was {
+                Some(was) => own.on(was, message),
+                None => own.on(&member, message),
+            }
         }
-        if rebuild.is_none()
-            && let Some(span) = methods::borrow(&field.ty)
-        {
-            errors.at(
-                span,
-                "a field owns what it holds: write `String` for `&str`, `Bytes` for `&[u8]`",
-            );
+        if own.is_empty() && rebuild.is_none() {
+            owned(&field.ty, "a field", &mut own);
+            storable(&field.ty, &mut own);
+        }
+        if !own.is_empty() {
+            errors.merge(own);
             continue;
         }
         let cfgs = field.attrs.iter().filter(|each| each.path().is_ident("cfg")).cloned().collect();
-        fields.push(Field { member, ty: peeled(&field.ty).clone(), table, rebuild, cfgs });
+        let ty = peeled(&field.ty).clone();
+        fields.push(Field { member, ty, table, former, rebuild, cfgs });
     }
     fields
 }
 
+fn label(member: &Member) -> String {
+    match member {
+        Member::Named(name) => name.unraw().to_string(),
+        Member::Unnamed(index) => index.index.to_string(),
+    }
+}
+
+fn said(attributes: &mut Vec<Attribute>, errors: &mut Errors) -> Said {
+    let mut said = Said::default();
+    let (mut index, mut field) = (false, false);
+    attributes.retain(|attribute| {
+        let twice = if attribute.path().is_ident("index") {
+            std::mem::replace(&mut index, true)
+        } else if attribute.path().is_ident("field") {
+            std::mem::replace(&mut field, true)
+        } else {
+            return true;
+        };
+        if twice {
+            let path = attribute.path().to_token_stream();
+            errors.on(attribute, format!("`#[{path}(..)]` is said twice"));
+        } else if attribute.path().is_ident("index") {
+            said.rebuild = parse::index(arguments_of(attribute), attribute, errors);
+        } else {
+            match parse::field(arguments_of(attribute), attribute, errors) {
+                Some(FieldFact::Was(name)) => said.was = Some(name),
+                Some(FieldFact::From(former)) => said.former = Some(*former),
+                None => {}
+            }
+            if index {
+                errors.on(
+                    attribute,
+                    "an index stands in no snapshot, so it has no former name there: leave this out",
+                );
+            }
+        }
+        false
+    });
+    said
+}
+
+fn former_name(was: &LitStr, member: &Member, errors: &mut Errors) {
+    let written = was.value();
+    if written.is_empty() {
+        errors.on(was, "the name is empty: write the one that the field had before");
+    } else if written == label(member) {
+        errors.on(was, format!("`{written}` is the name that the field has now: leave this out"));
+    }
+}
+
 /// The impl block under `#[operations]`. `None` if it is none.
 pub(crate) fn operations(
-    arguments: TokenStream,
+    krate: TokenStream,
     item: TokenStream,
     errors: &mut Errors,
 ) -> Option<Operations> {
-    let krate = parse::only_crate(arguments, errors);
     let block = match errors.keep(syn::parse2(item))? {
         Item::Impl(block) => block,
         other => {
-            errors
-                .on(first_tokens(&other), "`#[operations]` belongs on `impl YourPrimitive { .. }`");
+            errors.on(
+                keyword_and_name(&other),
+                "`#[operations]` belongs on `impl YourPrimitive { .. }`",
+            );
             return None;
         }
     };
@@ -134,24 +223,34 @@ fn operations_of(
         errors.on(of, "operations are the primitive's own methods: write `impl YourPrimitive`");
         return None;
     }
-    if !block.generics.params.is_empty() {
-        errors.on(&block.generics, "a primitive has no type parameters");
+    let path = match peeled(&block.self_ty) {
+        Type::Path(path) if path.qself.is_none() => path.path.clone(),
+        other => {
+            errors.on(other, PLAIN_NAME);
+            return None;
+        }
+    };
+    let last = path.segments.last()?;
+    let primitive = last.ident.clone();
+    if path.get_ident().is_none() {
+        // The struct's parameters are refused where it stands.
+        if path.segments.len() > 1 || matches!(last.arguments, PathArguments::None) {
+            errors.on(&path, PLAIN_NAME);
+        }
         return None;
     }
-    let primitive = match peeled(&block.self_ty) {
-        Type::Path(path) if path.qself.is_none() => path.path.get_ident().cloned(),
-        _ => None,
-    };
-    let Some(primitive) = primitive else {
-        errors.on(
-            &block.self_ty,
-            "write the primitive's plain name: its operations stand in the struct's own module",
-        );
-        return None;
-    };
-    let operations = methods::operations(&mut block, &primitive, errors);
-    Some(Operations { krate, block, primitive, operations })
+    if !block.generics.params.is_empty() {
+        let called = parameters(&block.generics);
+        errors
+            .on(&block.generics, format!("operations have no {called}: write `impl {primitive}`"));
+        block.generics = Generics::default();
+    }
+    let (operations, uncalled) = methods::operations(&mut block, &primitive, errors);
+    Some(Operations { krate, block, primitive, operations, uncalled })
 }
+
+const PLAIN_NAME: &str =
+    "write the primitive's plain name: its operations stand in the struct's own module";
 
 /// What stands in an attribute's parentheses.
 fn arguments_of(attribute: &Attribute) -> TokenStream {

@@ -31,14 +31,16 @@ impl Errors {
         result.map_err(|error| self.push(error)).ok()
     }
 
+    /// Notes all that is noted in another.
+    pub(crate) fn merge(&mut self, more: Errors) {
+        if let Some(error) = more.0 {
+            self.push(error);
+        }
+    }
+
     /// Whether nothing is wrong.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
-    }
-
-    /// All of it as one.
-    pub(crate) fn into_error(self) -> Option<syn::Error> {
-        self.0
     }
 
     /// What the compiler prints.

@@ -1,4 +1,5 @@
-//! The attributes of freehold: `#[primitive]`, `#[operations]`, `#[derive(Stored)]`, `register!`.
+//! The attributes of freehold: `#[primitive]`, `#[operations]`, `#[derive(Stored)]`, `register!`,
+//! `conformance!`.
 //!
 //! Documented where they are exported, in `freehold`. From tokens to tokens in four steps: `parse`
 //! reads, `model` holds what was meant together with the user's own tokens, `check` gathers every
@@ -30,7 +31,8 @@ use proc_macro::TokenStream;
 /// - `crate = fh`: where freehold is found, if it was renamed.
 ///
 /// The struct is `Clone` and `Default`. Each field is [`Stored`](macro@Stored), or derived:
-/// `#[index(rebuild = |this| ..)]`. A renamed field says `#[field(was = "old")]`.
+/// `#[index(rebuild = |this| ..)]`. A renamed field says `#[field(was = "old")]`; one that is made of
+/// another which older sections have, `#[field(from = |old: OldType| ..)]`.
 #[proc_macro_attribute]
 pub fn primitive(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::primitive(arguments.into(), item.into()).into()
@@ -38,13 +40,17 @@ pub fn primitive(arguments: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Makes methods the operations of a primitive: logged when they run, called again at replay.
 ///
-/// On the primitive's own `impl` block, in the struct's module. Each method with `#[wal(b)]` becomes
-/// an operation; on the handle that `tx.on::<P>()` returns it is logged and returns
-/// `freehold::Result`. Methods without are ordinary.
+/// On the primitive's own `impl` block, in the struct's module, all in one. Each method with
+/// `#[wal(b)]` becomes an operation; on the handle that `tx.on::<P>()` returns it is logged and
+/// returns `freehold::Result`. Methods without are ordinary: reads with `&self`, and what operations
+/// call with `&mut self`, which is private, since it would change the state without being logged.
 ///
 /// - `#[wal(0x80)]`: the newest version of the operation.
 /// - `#[wal(0x80, version = 1)]`: an older one, kept with its signature and meaning so that old
-///   records replay. It has no method on the handle.
+///   records replay. It has no method on the handle. Versions count from 1, without a gap; the
+///   newest has the next number.
+/// - `#[wal(0x80, replay_only)]`: retired. Nobody calls it any more, and its old records replay. So
+///   on the newest version, which keeps its number; the older ones stay as they are.
 /// - `#[wal(0x80, name = "add")]`: what the operation is called in the data, if not like its method.
 /// - `#[wal(0x80, effect)]`: a method with `&self` that returns the effect and a result, or
 ///   `Result<(Effect, R), E>`. Only the effect is logged, and `freehold::Apply<Effect>` makes the
@@ -66,7 +72,9 @@ pub fn wal(_arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// Lets a struct or an enum be an argument of operations and a field of primitives. All its fields
 /// are `Stored` themselves.
 ///
-/// `#[stored(crate = fh)]` says where freehold is found, if it was renamed.
+/// - `#[stored(name = "Step")]`: what fingerprints call the type, if it was renamed. An older version
+///   of a type that stays for old records keeps the name that it had.
+/// - `#[stored(crate = fh)]`: where freehold is found, if it was renamed.
 #[proc_macro_derive(Stored, attributes(stored))]
 pub fn derive_stored(item: TokenStream) -> TokenStream {
     expand::stored(item.into()).into()
@@ -78,4 +86,18 @@ pub fn derive_stored(item: TokenStream) -> TokenStream {
 #[proc_macro]
 pub fn register(arguments: TokenStream) -> TokenStream {
     expand::register(arguments.into()).into()
+}
+
+/// The conformance kit for a primitive: a module of tests, one for each rule.
+///
+/// ```text
+/// freehold::conformance!(Counters, strategy);
+/// ```
+///
+/// `strategy` is an expression that makes calls of the primitive's operations, as a
+/// [proptest](https://docs.rs/proptest) strategy; in it proptest's prelude and `call!` are at hand.
+/// Needs freehold's feature `testing`.
+#[proc_macro]
+pub fn conformance(arguments: TokenStream) -> TokenStream {
+    expand::conformance(arguments.into()).into()
 }

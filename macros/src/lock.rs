@@ -58,6 +58,18 @@ pub(crate) fn expression(private: &TokenStream, locked: bool) -> TokenStream {
     }
 }
 
+/// The versions of a WAL type that are retired: their numbers are never given again.
+pub(crate) fn retired_versions(wal_type: u8) -> Vec<u8> {
+    let Some(compiled) = Compiled::by_cargo() else { return Vec::new() };
+    let text = read(&compiled.lock).unwrap_or_default();
+    let own = format!("{}::", compiled.crate_name);
+    let retired = format!(" retired {wal_type:#04x} v");
+    text.lines()
+        .filter(|line| line.starts_with(&own))
+        .filter_map(|line| line.split_once(&retired)?.1.trim_end().parse().ok())
+        .collect()
+}
+
 #[expect(clippy::disallowed_methods, reason = "the compiler reads a source file, no database")]
 fn read(path: &Path) -> Option<String> {
     std::fs::read_to_string(path).ok()

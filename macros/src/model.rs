@@ -1,7 +1,7 @@
 //! What the user meant, with the user's own tokens for the errors to point at.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use syn::{Attribute, Expr, ItemImpl, ItemStruct, LitStr, Member, Signature, Type, Visibility};
+use syn::{Attribute, Expr, ExprClosure, ItemImpl, LitStr, Member, Signature, Type, Visibility};
 
 /// A byte and the tokens that say it: for a range those of the whole range.
 #[derive(Clone, Copy)]
@@ -9,6 +9,8 @@ pub(crate) struct Byte {
     pub(crate) value: u8,
     pub(crate) first: Span,
     pub(crate) last: Span,
+    /// Where in the list it stands: one for all bytes of a range.
+    pub(crate) part: usize,
 }
 
 /// What `#[primitive(..)]` and `register!(..)` claim.
@@ -18,7 +20,7 @@ pub(crate) struct Claim {
     pub(crate) name: Option<LitStr>,
     pub(crate) was: Vec<LitStr>,
     pub(crate) root_only: bool,
-    pub(crate) section_version: Option<Expr>,
+    pub(crate) section_version: Option<u32>,
     pub(crate) dropped: Vec<LitStr>,
     pub(crate) locked: bool,
     pub(crate) krate: TokenStream,
@@ -28,7 +30,9 @@ pub(crate) struct Claim {
 pub(crate) struct Primitive {
     pub(crate) claim: Claim,
     /// The struct without our attributes.
-    pub(crate) item: ItemStruct,
+    pub(crate) item: TokenStream,
+    pub(crate) name: Ident,
+    pub(crate) visibility: Visibility,
     pub(crate) fields: Vec<Field>,
 }
 
@@ -38,10 +42,27 @@ pub(crate) struct Field {
     pub(crate) ty: Type,
     /// The name that its table's tag is made of.
     pub(crate) table: String,
+    /// The field of older sections that it is made of.
+    pub(crate) former: Option<Former>,
     /// How it is rebuilt, if it is derived.
     pub(crate) rebuild: Option<Expr>,
     /// The `#[cfg]`s it stands under.
     pub(crate) cfgs: Vec<Attribute>,
+}
+
+/// A field that older sections have instead.
+pub(crate) struct Former {
+    /// Its name.
+    pub(crate) table: String,
+    pub(crate) ty: Type,
+    /// What makes the new one of it.
+    pub(crate) convert: ExprClosure,
+}
+
+/// What `#[field(..)]` says.
+pub(crate) enum FieldFact {
+    Was(LitStr),
+    From(Box<Former>),
 }
 
 /// An impl block with `#[operations]`.
@@ -51,6 +72,27 @@ pub(crate) struct Operations {
     pub(crate) block: ItemImpl,
     pub(crate) primitive: Ident,
     pub(crate) operations: Vec<Operation>,
+    /// The methods that change something and are not called on the handle.
+    pub(crate) uncalled: Vec<Uncalled>,
+}
+
+/// A method with `&mut self` that the handle does not have.
+pub(crate) struct Uncalled {
+    pub(crate) visibility: Visibility,
+    pub(crate) signature: Signature,
+    pub(crate) cfgs: Vec<Attribute>,
+    pub(crate) why: Why,
+}
+
+/// Why the handle does not have a method.
+#[derive(Clone, Copy)]
+pub(crate) enum Why {
+    /// It is no operation.
+    NotLogged,
+    /// It is kept for old records.
+    ReplayOnly,
+    /// It is wrong, and that is said where it stands.
+    Wrong,
 }
 
 /// A method with `#[wal(..)]`.
@@ -59,8 +101,8 @@ pub(crate) struct Operation {
     pub(crate) version: u8,
     /// What it is called in the data: all versions of an operation have the newest one's name.
     pub(crate) name: String,
-    /// Is called on the handle; older versions are not.
-    pub(crate) newest: bool,
+    /// Is called on the handle; older versions are not, and none that is kept for replay only.
+    pub(crate) called: bool,
     pub(crate) visibility: Visibility,
     pub(crate) signature: Signature,
     pub(crate) docs: Vec<Attribute>,
@@ -89,6 +131,8 @@ pub(crate) struct Wal {
     /// What the operation is called in the data.
     pub(crate) name: Option<LitStr>,
     pub(crate) effect: bool,
+    /// Kept for old records only.
+    pub(crate) replay_only: Option<Span>,
 }
 
 /// An argument of an operation.

@@ -3,30 +3,56 @@
 //! ```text
 //! primitive   = fact ("," fact)* [","]
 //! register    = Path "," primitive
+//! conformance = Path "," Expr ["," "crate" "=" Path] [","]
 //! fact        = "id" "=" byte | "wal" "=" bytes | "name" "=" string | "was" "=" "[" strings "]"
 //!             | "scope" "=" "root" | "section_version" "=" number | "dropped" "=" "[" strings "]"
 //!             | "locked" | "crate" "=" Path
 //! bytes       = some | "[" some ("," some)* [","] "]"
 //! some        = byte | byte "..=" byte
 //! operations  = [ "crate" "=" Path ]
-//! wal         = byte ("," "version" "=" number | "," "name" "=" string | "," "effect")*
+//! stored      = ("crate" "=" Path | "name" "=" string)*
+//! wal         = byte ("," "version" "=" number | "," "name" "=" string | "," "effect"
+//!             | "," "replay_only")*
 //! index       = "rebuild" "=" Expr
-//! field       = "was" "=" string
+//! field       = "was" "=" string | "from" "=" "|" Ident ":" Type "|" Expr
 //! ```
+
+mod facts;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
-use syn::parse::{Parse, ParseStream};
-use syn::punctuated::Punctuated;
+use syn::parse::{Parse, ParseStream, Parser};
 use syn::spanned::Spanned;
-use syn::{Expr, ExprLit, Lit, LitStr, Path, RangeLimits, Token};
+use syn::{Expr, ExprLit, Lit, LitInt, LitStr, Pat, Path, RangeLimits, Token};
 
+use self::facts::{Fact, Value, Word, wanting};
 use crate::errors::Errors;
-use crate::model::{Byte, Claim, Wal};
+use crate::model::{Byte, Claim, FieldFact, Former, Wal};
+
+/// What `#[primitive(..)]` knows.
+const CLAIM: &[Word] = &[
+    ("id", "id = 0x80"),
+    ("wal", "wal = 0x80..=0x8f"),
+    ("name", "name = \"notes\""),
+    ("was", "was = [\"old_notes\"]"),
+    ("scope", "scope = root"),
+    ("section_version", "section_version = 2"),
+    ("dropped", "dropped = [\"old_field\"]"),
+    ("locked", "locked"),
+    ("crate", "crate = fh"),
+];
+
+/// What a primitive that is written by hand says in its trait, and not where it registers.
+const IN_THE_TRAIT: &[Word] = &[
+    ("was", "FORMER_NAMES"),
+    ("scope", "ROOT_ONLY"),
+    ("section_version", "SECTION_VERSION"),
+    ("dropped", "DROPPED_FIELDS"),
+];
 
 /// Reads what a primitive claims. What is missing or wrong is noted and left out.
-pub(crate) fn claim(arguments: TokenStream, errors: &mut Errors) -> Claim {
+pub(crate) fn claim(arguments: TokenStream, by_hand: bool, errors: &mut Errors) -> Claim {
     let mut claim = Claim {
         id: None,
         wal: Vec::new(),
@@ -38,26 +64,22 @@ pub(crate) fn claim(arguments: TokenStream, errors: &mut Errors) -> Claim {
         locked: false,
         krate: quote!(::freehold),
     };
-    let facts =
-        syn::parse::Parser::parse2(Punctuated::<Fact, Token![,]>::parse_terminated, arguments);
-    let Some(facts) = errors.keep(facts) else { return claim };
-    let mut seen: Vec<String> = Vec::new();
-    let (mut id_seen, mut wal_seen) = (false, false);
-    for Fact { name, value } in facts {
-        let word = name.unraw().to_string();
-        if seen.contains(&word) {
-            errors.on(&name, format!("`{word}` is said twice"));
+    let at = arguments.clone();
+    let facts = facts::facts(arguments, CLAIM, errors);
+    let (no_id, no_wal) = (facts.lacks("id"), facts.lacks("wal"));
+    for Fact { name, word, written, value } in facts.facts {
+        if by_hand
+            && let Some((_, constant)) = IN_THE_TRAIT.iter().find(|(other, _)| *other == word)
+        {
+            errors.on(
+                &name,
+                format!("`{word}` is said in the trait: write `const {constant}` there"),
+            );
             continue;
         }
-        match (word.as_str(), value) {
-            ("id", Value::Expr(value)) => {
-                id_seen = true;
-                claim.id = errors.keep(byte(&value, "type ID"));
-            }
-            ("wal", Value::Expr(value)) => {
-                wal_seen = true;
-                claim.wal = bytes(&value, errors);
-            }
+        match (word, value) {
+            ("id", Value::Expr(value)) => claim.id = errors.keep(byte(&value, &TYPE_ID)),
+            ("wal", Value::Expr(value)) => claim.wal = bytes(&value, errors),
             ("name", Value::Expr(value)) => claim.name = errors.keep(text(&value)),
             ("was", Value::Expr(value)) => claim.was = texts(&value, errors),
             ("scope", Value::Expr(value)) => {
@@ -71,61 +93,34 @@ pub(crate) fn claim(arguments: TokenStream, errors: &mut Errors) -> Claim {
                     );
                 }
             }
-            ("section_version", Value::Expr(value)) => claim.section_version = Some(value),
+            ("section_version", Value::Expr(value)) => {
+                claim.section_version = errors.keep(section_version(&value));
+            }
             ("dropped", Value::Expr(value)) => claim.dropped = texts(&value, errors),
-            ("locked", Value::None) => claim.locked = true,
+            ("locked", Value::Nothing) => claim.locked = true,
             ("crate", Value::Path(path)) => claim.krate = crate_path(&path),
-            _ => errors.on(
-                &name,
-                "expected `id = ..`, `wal = ..`, `name = ..`, `was = ..`, `scope = root`, \
-                 `section_version = ..`, `dropped = ..`, `locked` or `crate = ..`",
-            ),
+            _ => errors.on(&name, wanting(word, written)),
         }
-        seen.push(word);
     }
-    if !id_seen {
-        errors.at(
+    match (no_id, no_wal) {
+        (true, true) => errors.at(
             Span::call_site(),
-            "the type ID is missing: write `id = 0x80`, with a number \
-                                      from 8 to 255 that no other primitive of the program has",
-        );
-    }
-    if !wal_seen {
-        errors.at(
-            Span::call_site(),
-            "the WAL types are missing: write `wal = 0x80..=0x8f`, with \
-                                      bytes that no other primitive of the program has",
-        );
+            "which type ID and WAL types? write `id = 0x80, wal = 0x80..=0x8f`, with a number \
+             from 8 to 255 and bytes from 0x80 that no other primitive of the program has",
+        ),
+        (true, false) => errors.on(
+            at,
+            "the type ID is missing: write `id = 0x80`, with a number from 8 to 255 that no \
+             other primitive of the program has",
+        ),
+        (false, true) => errors.on(
+            at,
+            "the WAL types are missing: write `wal = 0x80..=0x8f`, with bytes from 0x80 that no \
+             other primitive of the program has",
+        ),
+        (false, false) => {}
     }
     claim
-}
-
-/// `name = value`, where only `crate` has a path and only `locked` has nothing.
-struct Fact {
-    name: Ident,
-    value: Value,
-}
-
-enum Value {
-    Expr(Expr),
-    Path(Path),
-    None,
-}
-
-impl Parse for Fact {
-    fn parse(input: ParseStream<'_>) -> syn::Result<Fact> {
-        let name = input.call(Ident::parse_any)?;
-        if name == "locked" && !input.peek(Token![=]) {
-            return Ok(Fact { name, value: Value::None });
-        }
-        input.parse::<Token![=]>()?;
-        let value = if name == "crate" {
-            Value::Path(input.call(Path::parse_mod_style)?)
-        } else {
-            Value::Expr(input.parse()?)
-        };
-        Ok(Fact { name, value })
-    }
 }
 
 /// `register!`'s type and the rest.
@@ -145,15 +140,53 @@ impl Parse for Registration {
     }
 }
 
-/// `#[operations(..)]` and `#[stored(..)]`: at most `crate = path`.
+/// `conformance!`'s primitive, its strategy, and where freehold is found.
+pub(crate) struct Conformance {
+    pub(crate) primitive: Path,
+    pub(crate) strategy: Expr,
+    pub(crate) rest: TokenStream,
+}
+
+impl Parse for Conformance {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Conformance> {
+        let primitive = input.call(Path::parse_mod_style)?;
+        if input.is_empty() {
+            return Err(input.error(
+                "write a strategy behind the primitive: how its operations are called, such as \
+                 `\"[a-c]\".prop_map(|name| call!(Counters, add(&name, 1)))`",
+            ));
+        }
+        input.parse::<Token![,]>()?;
+        let strategy = input.parse()?;
+        let _: Option<Token![,]> = input.parse()?;
+        Ok(Conformance { primitive, strategy, rest: input.parse()? })
+    }
+}
+
+/// What `#[stored(..)]` says: where freehold is found, and what the type is called in fingerprints.
+pub(crate) fn stored(arguments: TokenStream, errors: &mut Errors) -> (TokenStream, Option<LitStr>) {
+    const STORED: &[Word] = &[("name", "name = \"Step\""), ("crate", "crate = fh")];
+    let mut krate = quote!(::freehold);
+    let mut called = None;
+    for Fact { name, word, written, value } in facts::facts(arguments, STORED, errors).facts {
+        match (word, value) {
+            ("crate", Value::Path(path)) => krate = crate_path(&path),
+            ("name", Value::Expr(value)) => called = errors.keep(text(&value)),
+            _ => errors.on(name, wanting(word, written)),
+        }
+    }
+    (krate, called)
+}
+
+/// `#[operations(..)]` and `conformance!`: at most `crate = path`.
 pub(crate) fn only_crate(arguments: TokenStream, errors: &mut Errors) -> TokenStream {
     let mut krate = quote!(::freehold);
-    let facts =
-        syn::parse::Parser::parse2(Punctuated::<Fact, Token![,]>::parse_terminated, arguments);
-    for Fact { name, value } in errors.keep(facts).unwrap_or_default() {
+    for Fact { name, word, written, value } in
+        facts::facts(arguments, &[("crate", "crate = fh")], errors).facts
+    {
         match value {
             Value::Path(path) => krate = crate_path(&path),
-            Value::Expr(_) | Value::None => errors.on(name, "expected `crate = ..` or nothing"),
+            _ => errors.on(name, wanting(word, written)),
         }
     }
     krate
@@ -169,67 +202,147 @@ fn crate_path(path: &Path) -> TokenStream {
     }
 }
 
+/// What `#[wal(..)]` knows.
+const WAL: &[Word] = &[
+    ("version", "version = 1"),
+    ("name", "name = \"add\""),
+    ("effect", "effect"),
+    ("replay_only", "replay_only"),
+];
+
 /// What `#[wal(..)]` says.
-pub(crate) fn wal(tokens: TokenStream, at: &impl ToTokens) -> syn::Result<Wal> {
-    if tokens.is_empty() {
-        return Err(syn::Error::new_spanned(at, "which WAL type? write `#[wal(0x80)]`"));
-    }
-    syn::parse::Parser::parse2(
-        |input: ParseStream<'_>| {
-            let byte = byte(&input.parse()?, "WAL type")?;
-            let mut wal = Wal { byte, version: None, name: None, effect: false };
-            while !input.is_empty() {
-                input.parse::<Token![,]>()?;
-                if input.is_empty() {
-                    break;
-                }
-                let word: Ident = input.call(Ident::parse_any)?;
-                if word == "version" {
-                    input.parse::<Token![=]>()?;
-                    let version: Expr = input.parse()?;
-                    let read = self::byte(&version, "version")?;
-                    if read.value == 0 {
-                        return Err(syn::Error::new_spanned(version, "versions count from 1"));
-                    }
-                    wal.version = Some((read.value, version.span()));
-                } else if word == "name" {
-                    input.parse::<Token![=]>()?;
-                    wal.name = Some(text(&input.parse()?)?);
-                } else if word == "effect" {
-                    wal.effect = true;
-                } else {
-                    return Err(syn::Error::new(
-                        word.span(),
-                        "expected `version = ..`, `name = ..` or `effect`",
-                    ));
-                }
+pub(crate) fn wal(tokens: TokenStream, at: &impl ToTokens, errors: &mut Errors) -> Option<Wal> {
+    let read = |input: ParseStream<'_>| {
+        if input.is_empty() {
+            return Err(syn::Error::new_spanned(at, "which WAL type? write `#[wal(0x80)]`"));
+        }
+        let first = input.fork().parse::<Ident>().map(|word| word.to_string());
+        if first.is_ok_and(|first| WAL.iter().any(|(word, _)| *word == first)) {
+            return Err(input.error("the WAL type comes first: write `#[wal(0x80, ..)]`"));
+        }
+        let byte: Expr = input.parse()?;
+        if !input.is_empty() {
+            input.parse::<Token![,]>()?;
+        }
+        Ok((byte, input.parse::<TokenStream>()?))
+    };
+    let (byte, rest) = errors.keep(read.parse2(tokens))?;
+    let byte = match peeled(&byte) {
+        Expr::Range(_) | Expr::Array(_) | Expr::Tuple(_) => {
+            errors.on(byte, "an operation has one WAL type: write `#[wal(0x80)]`");
+            None
+        }
+        byte => errors.keep(self::byte(byte, &WAL_TYPE)),
+    };
+    let (mut version, mut called, mut effect, mut replay_only) = (None, None, false, None);
+    for Fact { name, word, written, value } in facts::facts(rest, WAL, errors).facts {
+        match (word, value) {
+            ("version", Value::Expr(value)) => {
+                version = errors.keep(self::version(&value)).map(|read| (read, value.span()));
             }
-            Ok(wal)
-        },
-        tokens,
-    )
+            ("name", Value::Expr(value)) => called = errors.keep(text(&value)),
+            ("effect", Value::Nothing) => effect = true,
+            ("replay_only", Value::Nothing) => replay_only = Some(name.span()),
+            _ => errors.on(&name, wanting(word, written)),
+        }
+    }
+    byte.map(|byte| Wal { byte, version, name: called, effect, replay_only })
+}
+
+fn version(expr: &Expr) -> syn::Result<u8> {
+    let written = peeled(expr);
+    match number(written) {
+        Some(number) if number.base10_digits() == "0" => Err(syn::Error::new_spanned(
+            written,
+            "versions count from 1: take the next number, and none for the newest",
+        )),
+        Some(number) => number
+            .base10_parse()
+            .map_err(|_| syn::Error::new_spanned(written, "a version is a number from 1 to 255")),
+        None => {
+            Err(syn::Error::new_spanned(written, "a version is written as a number, such as `1`"))
+        }
+    }
+}
+
+fn section_version(expr: &Expr) -> syn::Result<u32> {
+    let written = peeled(expr);
+    match number(written).map(LitInt::base10_parse) {
+        Some(Ok(0)) => Err(syn::Error::new_spanned(
+            written,
+            "a section's versions count from 1, and the first is not said: leave this out",
+        )),
+        Some(read) => read,
+        None => Err(syn::Error::new_spanned(
+            written,
+            "a section's version is written as a number, such as `2`",
+        )),
+    }
 }
 
 /// `#[index(rebuild = ..)]`.
-pub(crate) fn index(tokens: TokenStream, at: &impl ToTokens) -> syn::Result<Expr> {
+pub(crate) fn index(tokens: TokenStream, at: &impl ToTokens, errors: &mut Errors) -> Option<Expr> {
     const REMEDY: &str = "write how the index is rebuilt from the other fields: \
                           `#[index(rebuild = |this| ..)]`";
-    let facts = syn::parse::Parser::parse2(Punctuated::<Fact, Token![,]>::parse_terminated, tokens)
-        .map_err(|_| syn::Error::new_spanned(at, REMEDY))?;
-    match facts.into_iter().next() {
-        Some(Fact { name, value: Value::Expr(value) }) if name == "rebuild" => Ok(value),
-        _ => Err(syn::Error::new_spanned(at, REMEDY)),
+    let facts = facts::facts(tokens, &[("rebuild", "rebuild = |this| ..")], errors);
+    if facts.lacks("rebuild") {
+        errors.on(at, REMEDY);
+    }
+    match facts.facts.into_iter().next()?.value {
+        Value::Expr(value) => Some(value),
+        _ => {
+            errors.on(at, REMEDY);
+            None
+        }
     }
 }
 
-/// `#[field(was = "..")]`.
-pub(crate) fn field(tokens: TokenStream, at: &impl ToTokens) -> syn::Result<LitStr> {
-    let facts =
-        syn::parse::Parser::parse2(Punctuated::<Fact, Token![,]>::parse_terminated, tokens)?;
-    match facts.into_iter().next() {
-        Some(Fact { name, value: Value::Expr(value) }) if name == "was" => text(&value),
-        _ => Err(syn::Error::new_spanned(at, "expected `#[field(was = \"old name\")]`")),
+/// `#[field(was = "..")]`, `#[field(from = |old: Type| ..)]`.
+pub(crate) fn field(
+    tokens: TokenStream,
+    at: &impl ToTokens,
+    errors: &mut Errors,
+) -> Option<FieldFact> {
+    const FIELD: &[Word] = &[("was", "was = \"old\""), ("from", "from = |old: OldType| ..")];
+    const REMEDY: &str = "which field was it before? write `#[field(was = \"old\")]`, or \
+                          `#[field(from = |old: OldType| ..)]` if it had another type";
+    let facts = facts::facts(tokens, FIELD, errors);
+    if facts.lacks("was") && facts.lacks("from") {
+        errors.on(at, REMEDY);
     }
+    let mut facts = facts.facts.into_iter();
+    let Fact { word, value, .. } = facts.next()?;
+    if let Some(second) = facts.next() {
+        errors.on(second.name, "`was` and `from` say the same: leave one out");
+    }
+    match (word, value) {
+        ("was", Value::Expr(value)) => errors.keep(text(&value)).map(FieldFact::Was),
+        ("from", Value::Expr(value)) => {
+            errors.keep(former(&value)).map(Box::new).map(FieldFact::From)
+        }
+        _ => {
+            errors.on(at, REMEDY);
+            None
+        }
+    }
+}
+
+/// `|old_name: OldType| ..`
+fn former(expr: &Expr) -> syn::Result<Former> {
+    if let Expr::Closure(closure) = peeled(expr)
+        && let (1, Some(Pat::Type(typed))) = (closure.inputs.len(), closure.inputs.first())
+        && let Pat::Ident(name) = &*typed.pat
+    {
+        return Ok(Former {
+            table: name.ident.unraw().to_string(),
+            ty: (*typed.ty).clone(),
+            convert: closure.clone(),
+        });
+    }
+    Err(syn::Error::new_spanned(
+        expr,
+        "write the old field with its type, and what becomes of it: `|old_name: OldType| ..`",
+    ))
 }
 
 /// Captures of `macro_rules!` arrive in invisible groups.
@@ -240,52 +353,80 @@ fn peeled(mut expr: &Expr) -> &Expr {
     expr
 }
 
-fn byte(expr: &Expr, of: &str) -> syn::Result<Byte> {
+/// What a byte is, for what is said of a wrong one.
+struct Meaning {
+    called: &'static str,
+    remedy: &'static str,
+}
+
+const TYPE_ID: Meaning = Meaning { called: "type ID", remedy: "take one from 8 to 255" };
+const WAL_TYPE: Meaning = Meaning { called: "WAL type", remedy: "take one from 0x80 to 0xff" };
+
+fn number(expr: &Expr) -> Option<&LitInt> {
+    match expr {
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => Some(number),
+        _ => None,
+    }
+}
+
+fn byte(expr: &Expr, meaning: &Meaning) -> syn::Result<Byte> {
     let written = peeled(expr);
-    let Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) = written else {
+    let Meaning { called, remedy } = meaning;
+    let Some(number) = number(written) else {
         return Err(syn::Error::new_spanned(
             written,
-            format!("a {of} is written as a number, such as `0x80`, since the linker must see it"),
+            format!(
+                "a {called} is written as a number, such as `0x80`, since the linker must see it"
+            ),
         ));
     };
     let value = number.base10_parse::<u8>().map_err(|_| {
-        syn::Error::new_spanned(written, format!("a {of} is one byte, 0x00 to 0xff"))
+        syn::Error::new_spanned(written, format!("a {called} is one byte: {remedy}"))
     })?;
-    Ok(Byte { value, first: number.span(), last: number.span() })
+    Ok(Byte { value, first: number.span(), last: number.span(), part: 0 })
 }
 
+/// WAL types: one, a range, a list of both.
 fn bytes(expr: &Expr, errors: &mut Errors) -> Vec<Byte> {
-    match peeled(expr) {
-        Expr::Array(array) => array.elems.iter().flat_map(|some| bytes(some, errors)).collect(),
-        Expr::Range(range) => {
-            let (Some(start), Some(end)) = (&range.start, &range.end) else {
-                errors.on(range, "a range of WAL types has two ends: `0x80..=0x8f`");
-                return Vec::new();
-            };
-            let start_read = errors.keep(byte(start, "WAL type"));
-            let end_read = errors.keep(byte(end, "WAL type"));
-            let (Some(from), Some(to)) = (start_read, end_read) else { return Vec::new() };
-            if let RangeLimits::HalfOpen(_) = range.limits {
-                let last = to.value.saturating_sub(1).max(from.value);
-                errors.on(
-                    range,
-                    format!("write the last WAL type too: `{:#04x}..={last:#04x}`", from.value),
-                );
-                return Vec::new();
-            }
-            if from.value > to.value {
-                errors.on(
-                    range,
-                    format!("this range is empty: write `{:#04x}..={:#04x}`", to.value, from.value),
-                );
-                return Vec::new();
-            }
-            (from.value..=to.value)
-                .map(|value| Byte { value, first: from.first, last: to.last })
-                .collect()
-        }
-        one => errors.keep(byte(one, "WAL type")).into_iter().collect(),
+    let Expr::Array(array) = peeled(expr) else { return some(expr, errors) };
+    if array.elems.is_empty() {
+        errors.on(array, "the list is empty: write `wal = 0x80..=0x8f`");
     }
+    let mut bytes = Vec::new();
+    for (part, element) in array.elems.iter().enumerate() {
+        bytes.extend(some(element, errors).into_iter().map(|byte| Byte { part, ..byte }));
+    }
+    bytes
+}
+
+/// One WAL type, or a range of them.
+fn some(expr: &Expr, errors: &mut Errors) -> Vec<Byte> {
+    let Expr::Range(range) = peeled(expr) else {
+        return errors.keep(byte(expr, &WAL_TYPE)).into_iter().collect();
+    };
+    let (Some(start), Some(end)) = (&range.start, &range.end) else {
+        errors.on(range, "a range of WAL types has two ends: `0x80..=0x8f`");
+        return Vec::new();
+    };
+    let start_read = errors.keep(byte(start, &WAL_TYPE));
+    let end_read = errors.keep(byte(end, &WAL_TYPE));
+    let (Some(from), Some(to)) = (start_read, end_read) else { return Vec::new() };
+    if let RangeLimits::HalfOpen(_) = range.limits {
+        let last = to.value.saturating_sub(1).max(from.value);
+        errors
+            .on(range, format!("write the last WAL type too: `{:#04x}..={last:#04x}`", from.value));
+        return Vec::new();
+    }
+    if from.value > to.value {
+        errors.on(
+            range,
+            format!("this range is empty: write `{:#04x}..={:#04x}`", to.value, from.value),
+        );
+        return Vec::new();
+    }
+    (from.value..=to.value)
+        .map(|value| Byte { value, first: from.first, last: to.last, part: 0 })
+        .collect()
 }
 
 fn text(expr: &Expr) -> syn::Result<LitStr> {

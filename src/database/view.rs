@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::id::{Lsn, RunId, Timestamp};
-use crate::primitive::{Frozen, PrimitiveStorageExt, RowSink, SectionWriter};
+use crate::primitive::{Fnv, Frozen, PrimitiveStorageExt, RowSink, SectionWriter};
 use crate::state::{Published, RunRow};
 
 /// Everything as it was after one record. Cheap to clone and to keep; it never changes and blocks
@@ -84,7 +84,7 @@ impl View {
                         type_id: descriptor.type_id(),
                         primitive: descriptor.name(),
                         rows: sink.rows,
-                        digest: sink.hash,
+                        digest: sink.hash.finish(),
                     });
                 }
             }
@@ -166,29 +166,21 @@ pub struct StateDigest {
 
 /// Hashes rows instead of writing them.
 struct DigestSink {
-    hash: u64,
+    hash: Fnv,
     rows: u64,
 }
 
 impl Default for DigestSink {
     fn default() -> DigestSink {
-        DigestSink { hash: 0xcbf2_9ce4_8422_2325, rows: 0 }
-    }
-}
-
-impl DigestSink {
-    fn add(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+        DigestSink { hash: Fnv::new(), rows: 0 }
     }
 }
 
 impl RowSink for DigestSink {
     fn row(&mut self, table: u32, row: &[u8]) -> Result<()> {
-        self.add(&table.to_le_bytes());
-        self.add(&(row.len() as u64).to_le_bytes());
-        self.add(row);
+        self.hash.add(&table.to_le_bytes());
+        self.hash.add(&(row.len() as u64).to_le_bytes());
+        self.hash.add(row);
         self.rows += 1;
         Ok(())
     }

@@ -10,7 +10,9 @@ pub(crate) use crate::format::layout::padded_to_8;
 /// Reads bytes in order; every read says what it reads, for the message.
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor<'a> {
-    bytes: &'a [u8],
+    /// The bytes not yet read.
+    rest: &'a [u8],
+    /// How many were.
     at: usize,
 }
 
@@ -18,7 +20,7 @@ impl<'a> Cursor<'a> {
     /// At the start of `bytes`.
     #[inline]
     pub(crate) fn new(bytes: &'a [u8]) -> Cursor<'a> {
-        Cursor { bytes, at: 0 }
+        Cursor { rest: bytes, at: 0 }
     }
 
     /// How many bytes were read.
@@ -30,39 +32,37 @@ impl<'a> Cursor<'a> {
     /// The bytes not yet read.
     #[inline]
     pub(crate) fn rest(&self) -> &'a [u8] {
-        self.bytes.get(self.at..).unwrap_or_default()
+        self.rest
     }
 
     /// Whether all was read.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.at >= self.bytes.len()
+        self.rest.is_empty()
     }
 
     /// The next `len` bytes.
     #[inline]
     pub(crate) fn bytes(&mut self, len: usize, of: &'static str) -> Result<&'a [u8], Damage> {
-        let rest = self.rest();
-        match rest.get(..len) {
-            Some(bytes) => {
-                self.at += len;
-                Ok(bytes)
-            }
-            None => Err(Damage::Truncated { of, needed: len as u64, left: rest.len() as u64 }),
-        }
+        let Some((bytes, rest)) = self.rest.split_at_checked(len) else {
+            let left = self.rest.len() as u64;
+            return Err(Damage::Truncated { of, needed: len as u64, left });
+        };
+        self.rest = rest;
+        self.at += len;
+        Ok(bytes)
     }
 
     /// The next `N` bytes.
     #[inline]
     pub(crate) fn array<const N: usize>(&mut self, of: &'static str) -> Result<[u8; N], Damage> {
-        let rest = self.rest();
-        match rest.first_chunk::<N>() {
-            Some(bytes) => {
-                self.at += N;
-                Ok(*bytes)
-            }
-            None => Err(Damage::Truncated { of, needed: N as u64, left: rest.len() as u64 }),
-        }
+        let Some((bytes, rest)) = self.rest.split_first_chunk() else {
+            let left = self.rest.len() as u64;
+            return Err(Damage::Truncated { of, needed: N as u64, left });
+        };
+        self.rest = rest;
+        self.at += N;
+        Ok(*bytes)
     }
 
     /// A number of one byte.
@@ -124,11 +124,9 @@ impl<'a> Cursor<'a> {
     pub(crate) fn end(&self, of: &'static str) -> Result<(), Damage> {
         match self.rest().len() {
             0 => Ok(()),
-            left => Err(Damage::TooLarge {
-                of,
-                found: self.bytes.len() as u64,
-                most: (self.bytes.len() - left) as u64,
-            }),
+            left => {
+                Err(Damage::TooLarge { of, found: (self.at + left) as u64, most: self.at as u64 })
+            }
         }
     }
 }

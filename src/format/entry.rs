@@ -11,7 +11,7 @@ use crate::format::cursor::Put;
 use crate::format::cursor::{Cursor, padded_to_8};
 use crate::format::layout::{Field, width_of_all};
 
-/// An entry's head.
+/// The fields of an entry's head.
 pub(crate) const ENTRY_HEAD: &[Field] = &[
     ("payload length, padding not counted", 4),
     ("WAL type", 1),
@@ -44,20 +44,39 @@ pub struct WalEntry<'a> {
 }
 
 impl<'a> WalEntry<'a> {
-    /// Takes the next entry off `cursor`, which stands at a multiple of 8.
+    /// Takes the next entry off `cursor`, which stands at a multiple of 8. The head is read in one
+    /// piece, and so is the payload with its padding: there may be millions of entries.
     #[inline]
     fn decode(cursor: &mut Cursor<'a>) -> Result<WalEntry<'a>, Damage> {
-        let len = cursor.len_u32("entry payload length")?;
-        let wal_type = cursor.u8("WAL type")?;
-        let version = cursor.u8("entry version")?;
-        cursor.zeros(2, "reserved bytes of an entry")?;
-        if len > ENTRY_BYTES_MAX {
-            let most = ENTRY_BYTES_MAX as u64;
-            return Err(Damage::TooLarge { of: "entry payload length", found: len as u64, most });
+        let head = Head::decode(cursor.array("entry head")?);
+        if head.reserved != 0 {
+            let (of, found) = ("reserved bytes of an entry", head.reserved.into());
+            return Err(Damage::Value { of, found, expected: 0 });
         }
-        let payload = cursor.bytes(len, "entry payload")?;
-        cursor.zeros(padded_to_8(len) - len, "padding of an entry")?;
-        Ok(WalEntry { wal_type, version, payload })
+        let len = match usize::try_from(head.payload_len) {
+            Ok(len) if len <= ENTRY_BYTES_MAX => len,
+            _ => {
+                let (found, most) = (head.payload_len.into(), ENTRY_BYTES_MAX as u64);
+                return Err(Damage::TooLarge { of: "entry payload length", found, most });
+            }
+        };
+        let padded = cursor.bytes(padded_to_8(len), "entry payload")?;
+        let (payload, padding) = padded.split_at_checked(len).unwrap_or((padded, &[]));
+        if let Some(byte) = padding.iter().find(|byte| **byte != 0) {
+            let (of, found) = ("padding of an entry", (*byte).into());
+            return Err(Damage::Value { of, found, expected: 0 });
+        }
+        Ok(WalEntry { wal_type: head.wal_type, version: head.version, payload })
+    }
+
+    /// The entry whose head begins at `offset` of `bytes`, where one was decoded before: nothing is
+    /// checked but that it is there.
+    #[inline]
+    pub(crate) fn again(bytes: &'a [u8], offset: usize) -> Option<WalEntry<'a>> {
+        let (head, rest) = bytes.get(offset..)?.split_first_chunk()?;
+        let Head { payload_len, wal_type, version, .. } = Head::decode(*head);
+        let payload = rest.get(..usize::try_from(payload_len).ok()?)?;
+        Some(WalEntry { wal_type, version, payload })
     }
 
     /// Appends the entry to a body whose length is a multiple of 8.
@@ -66,6 +85,22 @@ impl<'a> WalEntry<'a> {
         body.put_bytes(&encode_head(self.payload.len(), self.wal_type, self.version));
         body.put_bytes(self.payload);
         body.put_zeros(padded_to_8(self.payload.len()) - self.payload.len());
+    }
+}
+
+/// An entry's head.
+struct Head {
+    payload_len: u32,
+    wal_type: u8,
+    version: u8,
+    reserved: u16,
+}
+
+impl Head {
+    #[inline]
+    fn decode([a, b, c, d, wal_type, version, e, f]: [u8; ENTRY_HEAD_LEN]) -> Head {
+        let payload_len = u32::from_le_bytes([a, b, c, d]);
+        Head { payload_len, wal_type, version, reserved: u16::from_le_bytes([e, f]) }
     }
 }
 

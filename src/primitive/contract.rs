@@ -6,6 +6,7 @@ use super::lock::Lock;
 use super::payload::PayloadWriter;
 use super::section::{SectionReader, SectionWriter};
 use super::shape::Shape;
+use super::stored::Stored;
 use crate::error::{Reason, Result};
 use crate::format::WalEntry;
 
@@ -35,6 +36,8 @@ pub trait PrimitiveStorageExt: Registered + Clone + Default + Send + Sync + 'sta
     const ROOT_ONLY: bool = false;
     /// Fields that older sections have and this build gives up.
     const DROPPED_FIELDS: &'static [&'static str] = &[];
+    /// Fields that older sections have and this build turns into others, with their types.
+    const FORMER_FIELDS: Shape = Shape::new();
     /// The version of the layout of its section.
     const SECTION_VERSION: u32 = 1;
     /// The layout of its section.
@@ -111,11 +114,6 @@ pub trait Registered {
 
 /// What `#[operations]` implements, and what a primitive's
 /// [`apply_wal_entry`](PrimitiveStorageExt::apply_wal_entry) hands over to.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` has no operations",
-    label = "`#[primitive]` needs an `#[operations]` impl block",
-    note = "write `#[operations] impl {Self} {{ .. }}` in the same module, with a `#[wal(..)]` method for each change"
-)]
 pub trait Operations {
     /// All operations in all their versions.
     const OPERATIONS: &'static [OperationShape];
@@ -152,6 +150,39 @@ pub struct OperationShape {
     pub shape: &'static str,
     /// A number that stands for the shape.
     pub fingerprint: u64,
+    /// Is in old records only: nothing logs it any more.
+    pub only_replayed: bool,
+}
+
+impl OperationShape {
+    /// For a primitive that is written by hand: the operation `wal_type` in a version, with arguments
+    /// that are archived as `T`.
+    ///
+    /// ```
+    /// use freehold::OperationShape;
+    ///
+    /// const OPERATIONS: &[OperationShape] =
+    ///     &[OperationShape::of::<(&str, &[f32])>(0x70, 1, "insert")];
+    /// assert_eq!(OPERATIONS[0].shape, "(str, [f32], )");
+    /// ```
+    #[must_use]
+    pub const fn of<T: Stored>(wal_type: u8, version: u8, name: &'static str) -> OperationShape {
+        let shape = const { &T::SHAPE };
+        OperationShape {
+            wal_type,
+            version,
+            name,
+            shape: shape.as_str(),
+            fingerprint: shape.fingerprint(),
+            only_replayed: false,
+        }
+    }
+
+    /// The same, for a version that old records have and nothing logs any more.
+    #[must_use]
+    pub const fn only_replayed(self) -> OperationShape {
+        OperationShape { only_replayed: true, ..self }
+    }
 }
 
 /// An entry of a type or version that the primitive does not have.

@@ -1,7 +1,7 @@
 //! A primitive as the engine sees it: facts, and functions that generics have made for its type.
 //!
-//! - [`Descriptor::apply_batch`] is one indirect call for a whole batch of entries; inside, the loop
-//!   calls the primitive's own code directly.
+//! - [`Descriptor::replay`] is one indirect call for all entries it is given; inside, the loop calls the
+//!   primitive's own code directly. It is the only such loop, so that the code can be inlined there.
 //! - A panic in an operation at replay is caught here and names the operation.
 //! - A state of another type never counts as an empty one: the functions panic.
 
@@ -14,11 +14,15 @@ use super::context::LoggedEntry;
 use super::contract::{OperationShape, PrimitiveStorageExt};
 use super::handle::Live;
 use super::instance::{Frozen, Instance};
+use super::logged::{EntriesCopy, LoggedEntries};
 use super::section::{SectionReader, SectionWriter};
 use crate::error::{Diverged, Error, Reason, Result};
 use crate::format::WalEntry;
 use crate::format::catalog::{CatalogOperation, CatalogRow};
 use crate::id::Lsn;
+
+/// How many carried entries are copied at a time.
+const COPIED_ENTRIES: usize = 4096;
 
 /// Where the linker gathers the primitives of the program. The name carries the format's major, so
 /// that two majors of freehold in one program do not meet.
@@ -61,7 +65,7 @@ struct Functions {
     freeze: fn(&Instance) -> Frozen,
     settle: fn(&mut Instance) -> bool,
     undo: fn(&mut Instance),
-    apply_batch: fn(&mut Instance, &[LoggedEntry<'_>]) -> Result<(), Error>,
+    replay: fn(&mut Instance, &LoggedEntries<'_>) -> Result<(), Error>,
     save: fn(&Frozen, &mut SectionWriter<'_>) -> Result<()>,
     load: fn(&mut SectionReader<'_>) -> Result<Instance, Reason>,
 }
@@ -94,7 +98,7 @@ impl Descriptor {
                 freeze: freeze::<P>,
                 settle: settle::<P>,
                 undo: undo::<P>,
-                apply_batch: apply_batch::<P>,
+                replay: replay::<P>,
                 save: save::<P>,
                 load: load::<P>,
             },
@@ -199,12 +203,29 @@ impl Descriptor {
     ///
     /// [`Error::ReplayDiverged`] with the entry that returned an error, or panicked; those before
     /// it are applied.
-    pub(crate) fn apply_batch(
+    pub(crate) fn replay(
+        &self,
+        instance: &mut Instance,
+        entries: &LoggedEntries<'_>,
+    ) -> Result<(), Error> {
+        (self.functions.replay)(instance, entries)
+    }
+
+    /// The same for entries that are not in the log, but carried by a snapshot. They are copied,
+    /// some at a time.
+    ///
+    /// # Errors
+    ///
+    /// As [`replay`](Descriptor::replay).
+    pub(crate) fn replay_carried(
         &self,
         instance: &mut Instance,
         entries: &[LoggedEntry<'_>],
     ) -> Result<(), Error> {
-        (self.functions.apply_batch)(instance, entries)
+        for entries in entries.chunks(COPIED_ENTRIES) {
+            self.replay(instance, &EntriesCopy::of(entries).entries())?;
+        }
+        Ok(())
     }
 
     /// Writes a frozen state.
@@ -307,16 +328,19 @@ fn load<P: PrimitiveStorageExt>(reader: &mut SectionReader<'_>) -> Result<Instan
     Ok(Instance::new(value))
 }
 
-fn apply_batch<P: PrimitiveStorageExt>(
+fn replay<P: PrimitiveStorageExt>(
     instance: &mut Instance,
-    entries: &[LoggedEntry<'_>],
+    entries: &LoggedEntries<'_>,
 ) -> Result<(), Error> {
     let value = live::<P>(instance).value_mut();
     let reached = Cell::new(0);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        for (index, entry) in entries.iter().enumerate() {
+        for index in 0..entries.entries.len() {
             reached.set(index);
-            let WalEntryOf { entry, context } = WalEntryOf::from(entry);
+            let Some(logged) = entries.get(index) else {
+                return Err("an entry does not stand where it was found".into());
+            };
+            let WalEntryOf { entry, context } = WalEntryOf::from(&logged);
             value.apply_wal_entry(&entry, &context)?;
         }
         Ok::<(), Reason>(())

@@ -2,8 +2,12 @@
 
 use std::marker::PhantomData;
 
-use super::contract::{PrimitiveStorageExt, Registered, UnknownOperation};
-use crate::error::Reason;
+use super::context::OpContext;
+use super::contract::{
+    OperationShape, Operations, PrimitiveStorageExt, Registered, UnknownOperation,
+};
+use super::payload::PayloadWriter;
+use crate::error::{Reason, Result};
 use crate::format::WalEntry;
 
 /// Whether a type is a `Result`, however it is called: the inherent constant hides the trait's.
@@ -32,11 +36,122 @@ impl<T, E> ResultOf for Result<T, E> {
     type Success = T;
 }
 
-/// Whether the primitive claims the WAL type of one of its operations. After an error in the claim
-/// itself nothing is claimed, and that error says enough.
+/// Is implemented for no handle: asked for by the methods that stand for those which are not logged.
+#[diagnostic::on_unimplemented(
+    message = "this method would change the primitive without being logged",
+    label = "not an operation",
+    note = "write `#[wal(..)]` on the method, or call it from an operation"
+)]
+pub trait Logged {}
+
+/// Is implemented for no handle: asked for by the methods that stand for those which are kept for
+/// old records.
+#[diagnostic::on_unimplemented(
+    message = "this version of the operation is kept for old records: only replay calls it",
+    label = "not the newest version",
+    note = "call the method of the same WAL type without `version = ..`"
+)]
+pub trait Called {}
+
+/// Is implemented by the handle that `#[primitive]` writes.
+#[diagnostic::on_unimplemented(
+    message = "there is no `#[primitive(..)]` struct of this name in this module",
+    label = "not a primitive here",
+    note = "write `#[primitive(id = .., wal = ..)]` on the struct; its `#[operations]` stand in the same module"
+)]
+pub trait HandleOfPrimitive {
+    /// Asks for the handle.
+    const IS_THERE: () = ();
+}
+
+/// What `#[primitive]` implements for the handle. Not asked for itself: the compiler would list the
+/// handles of all primitives.
+pub trait IsHandle {}
+
+#[diagnostic::do_not_recommend]
+impl<H: IsHandle> HandleOfPrimitive for H {}
+
+/// [`Operations`], as `#[primitive]` asks for them. Not those themselves: the compiler would list
+/// all primitives that have some.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no operations",
+    label = "`#[primitive]` needs an `#[operations]` impl block",
+    note = "write `#[operations] impl {Self} {{ .. }}` in the same module, with a `#[wal(..)]` method for each change"
+)]
+pub trait HasOperations {
+    /// As [`Operations::OPERATIONS`].
+    const OPERATIONS: &'static [OperationShape];
+
+    /// As [`Operations::apply`].
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    fn apply(&mut self, entry: &WalEntry<'_>, context: &OpContext) -> Result<(), Reason>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<P: Operations> HasOperations for P {
+    const OPERATIONS: &'static [OperationShape] = P::OPERATIONS;
+
+    #[inline]
+    fn apply(&mut self, entry: &WalEntry<'_>, context: &OpContext) -> Result<(), Reason> {
+        Operations::apply(self, entry, context)
+    }
+}
+
+/// What the stand-in for a handle does, which is nothing: it keeps the compiler from saying more
+/// than that the handle is missing.
+pub trait WithoutHandle {
+    /// As that of [`Handle`](super::Handle).
+    ///
+    /// # Errors
+    ///
+    /// None: it is never called.
+    fn operate_with<P, A, T>(
+        &mut self,
+        _: u8,
+        _: u8,
+        _: A,
+        _: impl FnOnce(&A, &mut PayloadWriter<'_>) -> Result<()>,
+        _: impl FnOnce(&mut P, &OpContext, A) -> Result<T, Reason>,
+    ) -> Result<T> {
+        unreachable!()
+    }
+
+    /// As that of [`Handle`](super::Handle).
+    fn next_context(&self) -> OpContext {
+        unreachable!()
+    }
+
+    /// As that of [`Handle`](super::Handle).
+    fn lent<P>(&self) -> &P {
+        unreachable!()
+    }
+}
+
+impl WithoutHandle for &() {}
+
+/// What a type claims, whether it is registered or not: the inherent constant hides the trait's.
+pub struct Claims<P>(PhantomData<P>);
+
+impl<P: Registered> Claims<P> {
+    /// Its WAL types.
+    pub const WAL_TYPES: &'static [u8] = P::CLAIMED_WAL_TYPES;
+}
+
+/// What a type claims that is not registered.
+pub trait Unregistered {
+    /// None.
+    const WAL_TYPES: &'static [u8] = &[];
+}
+
+impl<P> Unregistered for Claims<P> {}
+
+/// Whether the WAL type of an operation is among those that its primitive claims. After an error in
+/// the claim itself nothing is claimed, and that error says enough.
 #[must_use]
-pub const fn claims<P: Registered>(wal_type: u8) -> bool {
-    let claimed = P::CLAIMED_WAL_TYPES;
+pub const fn claims(claimed: &[u8], wal_type: u8) -> bool {
     let mut index = 0;
     while index < claimed.len() {
         if claimed[index] == wal_type {
@@ -133,6 +248,11 @@ pub fn reason<E: OperationError>(error: E) -> Reason {
 #[must_use]
 pub fn fresh<P: PrimitiveStorageExt>() -> P {
     P::default()
+}
+
+/// A field made of the one that older sections have.
+pub fn convert<A, B>(how: fn(A) -> B, former: A) -> B {
+    how(former)
 }
 
 /// The value of an index, by the closure that its attribute gives: as an argument, the closure needs

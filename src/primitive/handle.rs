@@ -128,6 +128,13 @@ impl<'tx, P: PrimitiveStorageExt> Handle<'tx, P> {
         self.log.next_context()
     }
 
+    /// What the next operation will find.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn lent(&self) -> &P {
+        self
+    }
+
     /// As [`operate`](Handle::operate), for arguments that `apply` consumes. The version is not
     /// looked for: the attribute writes its list and this call from one method.
     #[doc(hidden)]

@@ -15,6 +15,7 @@ mod handle;
 mod instance;
 mod lock;
 mod log;
+mod logged;
 mod payload;
 mod section;
 mod shape;
@@ -32,7 +33,7 @@ pub use contract::{
 };
 pub use descriptor::{Descriptor, Origin};
 pub use handle::Handle;
-pub use payload::PayloadWriter;
+pub use payload::{PayloadTooLarge, PayloadWriter};
 pub use section::{RowSink, SectionReader, SectionWriter, TableRows, TableWriter, UnknownTable};
 pub use shape::Shape;
 pub use stored::{Stored, StoredOwned, Undecodable};
@@ -41,6 +42,8 @@ pub(crate) use descriptor::FREEHOLD_1_PRIMITIVES;
 pub(crate) use handle::Live;
 pub(crate) use instance::{Frozen, Instance};
 pub(crate) use log::TransactionLog;
+pub(crate) use logged::{EntryAt, LoggedEntries, RecordAt};
+pub(crate) use shape::Fnv;
 
 /// What the attributes' expansions name. No part of the interface: anything here may change with
 /// any release.
@@ -56,8 +59,9 @@ pub mod private {
     pub use super::descriptor::FREEHOLD_1_PRIMITIVES;
     pub use super::descriptor::{Descriptor, Origin};
     pub use super::guards::{
-        NotResult, OperationError, Probe, ResultOf, assert_distinct, claims, crate_of, fresh,
-        is_registered_as_claimed, reason, rebuild, unknown_operation,
+        Called, Claims, HandleOfPrimitive, HasOperations, IsHandle, Logged, NotResult,
+        OperationError, Probe, ResultOf, Unregistered, WithoutHandle, assert_distinct, claims,
+        convert, crate_of, fresh, is_registered_as_claimed, reason, rebuild, unknown_operation,
     };
     pub use super::lock::Lock;
     pub use super::section::Rows;

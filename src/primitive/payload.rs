@@ -5,7 +5,7 @@ use rkyv::util::AlignedVec;
 use rkyv::{Archive, Serialize};
 
 use super::stored::{self, Encoder, Stored, Undecodable, Wire};
-use crate::error::{Damage, Error, Result};
+use crate::error::{Error, Result};
 use crate::format::{ENTRY_BYTES_MAX, WalEntry};
 
 /// Takes the arguments of one operation.
@@ -32,7 +32,7 @@ impl<'a> PayloadWriter<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Rejected`] if it is larger than an entry may be.
+    /// [`Error::Rejected`] with [`PayloadTooLarge`].
     pub fn write<T: Stored>(&mut self, value: &T) -> Result<()> {
         self.encode(&Wire(value))
     }
@@ -41,7 +41,7 @@ impl<'a> PayloadWriter<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Rejected`] if they are more than an entry may have.
+    /// [`Error::Rejected`] with [`PayloadTooLarge`].
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         if bytes.len() > self.bytes_max.saturating_sub(self.buffer.len()) {
             return Err(too_large());
@@ -71,10 +71,15 @@ impl<'a> PayloadWriter<'a> {
     }
 }
 
+/// The arguments of an operation are larger than an entry of the log may be. By how much is not
+/// known: encoding stops where they no longer fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an operation's arguments take more than {ENTRY_BYTES_MAX} bytes, the most an entry holds")]
+pub struct PayloadTooLarge;
+
 /// Nothing else can fail while a value is encoded into memory.
 fn too_large() -> Error {
-    let most = ENTRY_BYTES_MAX as u64;
-    Error::reject(Damage::TooLarge { of: "payload", found: most.saturating_add(1), most })
+    Error::reject(PayloadTooLarge)
 }
 
 impl<'a> WalEntry<'a> {

@@ -165,6 +165,19 @@ impl<'a> SectionReader<'a> {
         Ok(())
     }
 
+    /// Reads a field that older sections have and this build turns into another. `None` if this one
+    /// does not have it.
+    ///
+    /// # Errors
+    ///
+    /// The rows are not of this type.
+    pub fn former_field<T: Stored>(&mut self, tag: u32) -> Result<Option<T::Loaded<'a>>, Reason> {
+        if self.tables.iter().all(|table| table.tag != tag) {
+            return Ok(None);
+        }
+        self.field::<T>(tag)
+    }
+
     /// Gives up what older sections have in this table.
     pub fn drop_table(&mut self, tag: u32) {
         let _ = self.take(tag);

@@ -11,19 +11,45 @@ const TEXT_BYTES_MAX: usize = 512;
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 
+/// 64-bit FNV-1a, byte by byte.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fnv(u64);
+
+impl Fnv {
+    pub(crate) const fn new() -> Fnv {
+        Fnv(FNV_OFFSET)
+    }
+
+    pub(crate) const fn byte(&mut self, byte: u8) {
+        self.0 = (self.0 ^ byte as u64).wrapping_mul(FNV_PRIME);
+    }
+
+    pub(crate) const fn add(&mut self, bytes: &[u8]) {
+        let mut index = 0;
+        while index < bytes.len() {
+            self.byte(bytes[index]);
+            index += 1;
+        }
+    }
+
+    pub(crate) const fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// A text, built in constants, and the fingerprint of it.
 #[derive(Clone, Copy)]
 pub struct Shape {
     bytes: [u8; TEXT_BYTES_MAX],
     bytes_len: usize,
-    fingerprint: u64,
+    fingerprint: Fnv,
 }
 
 impl Shape {
     /// No text yet.
     #[must_use]
     pub const fn new() -> Shape {
-        Shape { bytes: [0; TEXT_BYTES_MAX], bytes_len: 0, fingerprint: FNV_OFFSET }
+        Shape { bytes: [0; TEXT_BYTES_MAX], bytes_len: 0, fingerprint: Fnv::new() }
     }
 
     /// A text.
@@ -54,7 +80,7 @@ impl Shape {
         }
         if shape.bytes_len == TEXT_BYTES_MAX {
             // The text was cut: only its fingerprint knows the rest.
-            self = self.hex(shape.fingerprint);
+            self = self.hex(shape.fingerprint());
         }
         self
     }
@@ -69,7 +95,7 @@ impl Shape {
     /// The text in one word: `name` and a hash of what this says. For types within types.
     #[must_use]
     pub const fn named(&self, name: &str) -> Shape {
-        Shape::of(name).text("#").hex(self.fingerprint)
+        Shape::of(name).text("#").hex(self.fingerprint())
     }
 
     /// The text.
@@ -86,7 +112,7 @@ impl Shape {
     /// A number that stands for the text: FNV-1a over its bytes.
     #[must_use]
     pub const fn fingerprint(&self) -> u64 {
-        self.fingerprint
+        self.fingerprint.finish()
     }
 
     const fn byte(mut self, byte: u8) -> Shape {
@@ -94,7 +120,7 @@ impl Shape {
             self.bytes[self.bytes_len] = byte;
             self.bytes_len += 1;
         }
-        self.fingerprint = (self.fingerprint ^ byte as u64).wrapping_mul(FNV_PRIME);
+        self.fingerprint.byte(byte);
         self
     }
 

@@ -52,7 +52,7 @@ use freehold::prelude::*;
 /// with its names fits into one entry of the log, 64 MiB; a larger one is rejected before anything
 /// changes.
 #[primitive(id = 3, wal = 0x30, name = "event")]
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct EventLog {
     streams: OrdMap<Arc<str>, u64>,
     lengths: OrdMap<u64, u64>,
@@ -482,6 +482,18 @@ impl JsonCheck<'_> {
         NotJson { offset: self.offset, expected }
     }
 }
+
+#[cfg(test)]
+freehold::conformance!(EventLog, {
+    let payload = prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..20)
+            .prop_map(|bytes| Payload::Bytes(bytes.as_slice().into())),
+        any::<i64>().prop_map(|number| Payload::Json(JsonText::new(number.to_string()).unwrap())),
+    ];
+    ("[ab]{0,2}", "[cd]", payload).prop_map(|(stream, event_type, payload)| {
+        call!(EventLog, append(&stream, &event_type, payload.clone()))
+    })
+});
 
 #[cfg(test)]
 mod tests {

@@ -44,7 +44,7 @@ use freehold::prelude::*;
 /// A key or a value may be empty. A key and its value fit together into one entry of the log,
 /// 64 MiB; a larger pair is rejected before anything changes.
 #[primitive(id = 1, wal = 0x10..=0x11, name = "kv")]
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct KvStore {
     pairs: OrdMap<Bytes, Bytes>,
 }
@@ -225,6 +225,16 @@ fn first_after(prefix: &[u8]) -> Option<Vec<u8>> {
     after.push(last.checked_add(1)?);
     Some(after)
 }
+
+#[cfg(test)]
+freehold::conformance!(KvStore, {
+    let key = proptest::collection::vec(0..3u8, 0..3);
+    let value = proptest::collection::vec(any::<u8>(), 0..40);
+    prop_oneof![
+        3 => (key.clone(), value).prop_map(|(key, value)| call!(KvStore, put(&key, &value))),
+        1 => key.prop_map(|key| call!(KvStore, delete(&key))),
+    ]
+});
 
 #[cfg(test)]
 mod tests {

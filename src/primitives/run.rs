@@ -52,7 +52,7 @@ use freehold::prelude::*;
 
 /// The runs of a database: name, status, times and metadata of each.
 #[primitive(id = 6, wal = 0x60..=0x63, name = "run", scope = root)]
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunIndex {
     runs: OrdMap<RunId, Arc<IndexedRun>>,
     #[index(rebuild = |index| RunCounts::of(&index.runs))]
@@ -433,3 +433,21 @@ fn running(runs: &OrdMap<RunId, Arc<IndexedRun>>) -> OrdSet<RunId> {
         .map(|(&run, _)| run)
         .collect()
 }
+
+#[cfg(test)]
+freehold::conformance!(RunIndex, {
+    let run = (1..4u64).prop_map(RunId);
+    let outcome = prop_oneof![
+        Just(RunOutcome::Completed),
+        Just(RunOutcome::Failed),
+        Just(RunOutcome::Cancelled)
+    ];
+    prop_oneof![
+        3 => run.clone().prop_map(|run| call!(RunIndex, create(run, &format!("run {run}")))),
+        2 => run.clone().prop_map(|run| call!(RunIndex, begin(run))),
+        2 => (run.clone(), "[kl]", proptest::option::of("[a-c]{0,3}")).prop_map(
+            |(run, key, value)| call!(RunIndex, update(run, &key, value.as_deref()))
+        ),
+        1 => (run, outcome).prop_map(|(run, outcome)| call!(RunIndex, end(run, outcome))),
+    ]
+});

@@ -47,7 +47,7 @@ use freehold::prelude::*;
 /// A name may be any text. A name with its values fits into one entry of the log, 64 MiB; a larger
 /// change is rejected before anything changes.
 #[primitive(id = 4, wal = 0x40..=0x42, name = "state")]
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct StateCell {
     cells: OrdMap<Arc<str>, Cell>,
 }
@@ -269,3 +269,20 @@ impl Expected {
         Expected::Version(version)
     }
 }
+
+#[cfg(test)]
+freehold::conformance!(StateCell, {
+    let name = "[ab]";
+    let value = proptest::collection::vec(0..3u8, 0..2);
+    let expected = prop_oneof![
+        (0..4u64).prop_map(Expected::Version),
+        value.clone().prop_map(|value| Expected::Value(value.as_slice().into())),
+    ];
+    prop_oneof![
+        2 => (name, value.clone()).prop_map(|(name, value)| call!(StateCell, init(&name, &value))),
+        2 => (name, value.clone()).prop_map(|(name, value)| call!(StateCell, set(&name, &value))),
+        3 => (name, expected, value).prop_map(|(name, expected, value)| {
+            call!(StateCell, transition(&name, expected.clone(), &value))
+        }),
+    ]
+});

@@ -1,4 +1,4 @@
-//! From scanned entries to state: one monomorphised loop a batch, primitives and runs in parallel.
+//! From scanned entries to state: one monomorphised loop a bucket, primitives and runs in parallel.
 //!
 //! - The entries of one instance are applied in the order of the log.
 //! - Instances know nothing of each other, so their batches commute.
@@ -11,49 +11,12 @@ use std::thread;
 
 use crate::error::{Damage, Error, Result};
 use crate::id::{Epoch, Lsn, RunId, Timestamp};
-use crate::primitive::{Instance, LoggedEntry};
+use crate::primitive::{EntryAt, Instance, LoggedEntries, RecordAt};
 use crate::state::{RunRow, RunState, State};
 use crate::wal::scan::SegmentReader;
 
-/// How many entries one indirect call gets.
-const BATCH_ENTRIES: usize = 4096;
-
 /// Below this many entries a second thread costs more than it saves.
 const PARALLEL_ENTRIES_MIN: usize = 8192;
-
-/// Where an entry stands in its segment, and what its context is.
-#[derive(Clone, Copy)]
-pub(super) struct EntryAt {
-    pub(super) lsn: Lsn,
-    pub(super) timestamp: Timestamp,
-    /// Where its payload begins, in bytes from the start of the segment's buffer.
-    pub(super) start: usize,
-    pub(super) len: usize,
-    pub(super) index: u32,
-    pub(super) wal_type: u8,
-    pub(super) version: u8,
-}
-
-impl EntryAt {
-    /// The entry itself. The scan took the place from this very segment, so it is there.
-    fn read<'a>(&self, segment: &'a SegmentReader) -> Result<LoggedEntry<'a>> {
-        let bytes = segment.bytes();
-        let payload = self.start.checked_add(self.len).and_then(|end| bytes.get(self.start..end));
-        let Some(payload) = payload else {
-            let (needed, left) = (self.len as u64, bytes.len().saturating_sub(self.start) as u64);
-            let what = Damage::Truncated { of: "entry payload", needed, left };
-            return Err(Error::corrupt(segment.path(), self.start as u64, what));
-        };
-        Ok(LoggedEntry {
-            wal_type: self.wal_type,
-            version: self.version,
-            index: self.index,
-            lsn: self.lsn,
-            timestamp: self.timestamp,
-            payload,
-        })
-    }
-}
 
 /// The entries of one instance, in the order of the log.
 pub(super) struct Bucket {
@@ -75,6 +38,8 @@ pub(super) struct Chunk {
     /// Runs created and deleted, in the order of the log.
     pub(super) runs: Vec<RunEvent>,
     pub(super) buckets: Vec<Bucket>,
+    /// The records that the entries' places name.
+    pub(super) records: Vec<RecordAt>,
     /// Entries of detached primitives, by type ID.
     pub(super) carried: Vec<(u8, RunId, EntryAt)>,
     /// The last record in it.
@@ -97,6 +62,9 @@ pub(super) fn apply(
     let corrupt = |run, what, offset: usize| {
         Error::corrupt(segment.path(), offset as u64, Damage::Run { run, what })
     };
+    let records = chunk.records;
+    let logged = LoggedEntries { bytes: segment.bytes(), records: &records, entries: &[] };
+    let lsn_of = |at: &EntryAt| records.get(at.record as usize).map(|record| record.lsn);
     let mut deleted = Vec::new();
     for event in chunk.runs {
         match event {
@@ -123,22 +91,22 @@ pub(super) fn apply(
     let mut count = 0;
     for bucket in chunk.buckets {
         let Some(run) = state.runs.get_mut(&bucket.run) else {
-            let offset = bucket.entries.first().map_or(0, |entry| entry.start);
+            let offset = bucket.entries.first().map_or(0, EntryAt::offset);
             return Err(corrupt(bucket.run, "has an entry and is not there", offset));
         };
-        if let Some(last) = bucket.entries.last() {
-            run.last_lsn = run.last_lsn.max(last.lsn);
+        if let Some(lsn) = bucket.entries.last().and_then(lsn_of) {
+            run.last_lsn = run.last_lsn.max(lsn);
         }
         count += bucket.entries.len();
         let instance = run.take(registry, bucket.primitive);
         tasks.push(Task { bucket, instance });
     }
     let done = if threads > 1 && tasks.len() > 1 && count >= PARALLEL_ENTRIES_MIN {
-        in_parallel(state, tasks, segment, threads)?
+        in_parallel(state, tasks, logged, threads)?
     } else {
         tasks
             .into_iter()
-            .map(|task| run_task(state, task, segment))
+            .map(|task| run_task(state, task, logged))
             .collect::<Result<Vec<Task>>>()?
     };
     for task in done {
@@ -146,12 +114,14 @@ pub(super) fn apply(
             run.put(task.bucket.primitive, task.instance);
         }
     }
-    for (type_id, run, entry) in chunk.carried {
+    for (type_id, run, at) in chunk.carried {
         let Some(of) = state.runs.get_mut(&run) else {
-            return Err(corrupt(run, "has an entry and is not there", entry.start));
+            return Err(corrupt(run, "has an entry and is not there", at.offset()));
+        };
+        let Some(entry) = logged.read(at) else {
+            return Err(corrupt(run, "has an entry that is not there", at.offset()));
         };
         of.last_lsn = of.last_lsn.max(entry.lsn);
-        let entry = entry.read(segment)?;
         Arc::make_mut(&mut state.detached).push(type_id, run, &entry);
     }
     for run in deleted {
@@ -164,23 +134,17 @@ pub(super) fn apply(
     Ok(())
 }
 
-fn run_task(state: &State, mut task: Task, segment: &SegmentReader) -> Result<Task> {
+fn run_task(state: &State, mut task: Task, logged: LoggedEntries<'_>) -> Result<Task> {
     let descriptor = &state.registry.list()[task.bucket.primitive];
-    let mut batch = Vec::with_capacity(BATCH_ENTRIES.min(task.bucket.entries.len()));
-    for entries in task.bucket.entries.chunks(BATCH_ENTRIES) {
-        batch.clear();
-        for entry in entries {
-            batch.push(entry.read(segment)?);
-        }
-        descriptor.apply_batch(&mut task.instance, &batch)?;
-    }
+    let entries = &task.bucket.entries;
+    descriptor.replay(&mut task.instance, &LoggedEntries { entries, ..logged })?;
     Ok(task)
 }
 
 fn in_parallel(
     state: &State,
     mut tasks: Vec<Task>,
-    segment: &SegmentReader,
+    logged: LoggedEntries<'_>,
     threads: usize,
 ) -> Result<Vec<Task>> {
     // The largest first, so that no thread is left with it at the end.
@@ -192,7 +156,7 @@ fn in_parallel(
         loop {
             let task = todo.lock().unwrap_or_else(PoisonError::into_inner).pop();
             match task {
-                Some(task) => done.push(run_task(state, task, segment)?),
+                Some(task) => done.push(run_task(state, task, logged)?),
                 None => return Ok(done),
             }
         }

@@ -172,7 +172,7 @@ fn load_one(
         refuse_version(linked, entry.wal_type, entry.version, entry.lsn)?;
     }
     if !entries.is_empty() {
-        descriptor.apply_batch(&mut instance, &entries)?;
+        descriptor.replay_carried(&mut instance, &entries)?;
     }
     Ok(Loaded { run: task.row.run, primitive: task.primitive, instance })
 }

@@ -9,6 +9,7 @@
 
 use crate::error::{Error, RegistryError};
 use crate::format::catalog::{Catalog, CatalogRow};
+use crate::format::core_entry;
 use crate::id::Lsn;
 use crate::registry::facts::Facts;
 
@@ -25,6 +26,20 @@ pub(super) enum Owner {
     Refused(usize),
 }
 
+/// A linked primitive of which an entry was seen before, and the newest version of an operation of
+/// it.
+#[derive(Clone, Copy)]
+struct Usual {
+    /// Wider than a version, so that [`Usual::NONE`] is none.
+    version: u16,
+    /// Index in the registry.
+    primitive: u16,
+}
+
+impl Usual {
+    const NONE: Usual = Usual { version: u16::MAX, primitive: 0 };
+}
+
 /// The answer for all 256 bytes.
 pub(super) struct Owners<'c> {
     by_byte: [Owner; 256],
@@ -32,6 +47,8 @@ pub(super) struct Owners<'c> {
     row_of: [usize; 256],
     /// The newest version of the operation that is linked.
     newest: [u8; 256],
+    /// What nearly every entry is, in one look.
+    usual: [Usual; 256],
     catalog: &'c Catalog,
     /// Rows of which no entry was seen yet.
     unseen: Vec<bool>,
@@ -45,6 +62,7 @@ impl<'c> Owners<'c> {
             by_byte: [Owner::Nobody; 256],
             row_of: [0; 256],
             newest: [0; 256],
+            usual: [Usual::NONE; 256],
             catalog,
             unseen: vec![true; catalog.rows.len()],
             refusals: Vec::new(),
@@ -66,25 +84,40 @@ impl<'c> Owners<'c> {
         owners
     }
 
+    /// The linked primitive, by its index in the registry, if nothing about the entry is new: an
+    /// entry of the primitive was met before, and this is the operation's newest version.
     #[inline]
+    pub(super) fn usual(&self, wal_type: u8, version: u8) -> Option<usize> {
+        let usual = self.usual[usize::from(wal_type)];
+        (usual.version == u16::from(version)).then_some(usize::from(usual.primitive))
+    }
+
     pub(super) fn owner(&self, wal_type: u8) -> Owner {
         self.by_byte[usize::from(wal_type)]
     }
 
     /// Whether this is the newest linked version of the operation.
-    #[inline]
     pub(super) fn is_newest(&self, wal_type: u8, version: u8) -> bool {
         self.newest[usize::from(wal_type)] == version
     }
 
     /// The row that claims the byte, the first time one of its entries is met.
-    #[inline]
     pub(super) fn first_sight(&mut self, wal_type: u8) -> Option<&'c CatalogRow> {
         let at = self.row_of[usize::from(wal_type)];
         if !std::mem::take(self.unseen.get_mut(at)?) {
             return None;
         }
-        self.catalog.rows.get(at)
+        let row = self.catalog.rows.get(at)?;
+        // A catalog that claims a byte of the core claims nothing: those entries are the engine's.
+        let bytes = row.wal_types.iter().filter(|wal_type| **wal_type > core_entry::LAST);
+        for wal_type in bytes.map(|wal_type| usize::from(*wal_type)) {
+            if let Owner::Linked(primitive) = self.by_byte[wal_type]
+                && let Ok(primitive) = u16::try_from(primitive)
+            {
+                self.usual[wal_type] = Usual { version: self.newest[wal_type].into(), primitive };
+            }
+        }
+        Some(row)
     }
 
     /// The refusal an [`Owner::Refused`] stands for.

@@ -11,14 +11,17 @@ use std::thread;
 use crate::disk::DiskRef;
 use crate::error::{Damage, Error, Result};
 use crate::format::core_entry::{self, RunCreate, RunDelete, RunSwitch};
+use crate::format::entry::ENTRY_HEAD_LEN;
+use crate::format::record::RecordHeader;
 use crate::format::{WalEntry, record};
 use crate::id::{Lsn, RunId};
+use crate::primitive::{EntryAt, RecordAt};
 use crate::registry::PrimitiveRegistry;
 use crate::state::{RunRow, State};
 use crate::wal::Tail;
 use crate::wal::scan::{BadRecord, Record, SegmentReader, Step, Stop as ScanStop};
 
-use super::apply::{Bucket, Chunk, EntryAt, RunEvent, apply};
+use super::apply::{Bucket, Chunk, RunEvent, apply};
 use super::case::{Case, Place, Stop, Verdict};
 use super::owners::{CatalogFold, Owner, Owners, refuse_version};
 use super::plan::{Found, Plan, PlannedSegment};
@@ -178,7 +181,7 @@ impl Scan<'_> {
                 }
                 continue;
             }
-            sorter.end_record(&record);
+            sorter.begin_record(&record);
             self.record(reader, &record, &mut owners, &mut sorter)?;
             self.scanned.records += 1;
         };
@@ -190,7 +193,20 @@ impl Scan<'_> {
         }
         let tail = records.tail().clone();
         judge(reader, place, &stop, &tail, proved)?;
-        Ok((sorter.chunk, tail))
+        let chunk = sorter.finish();
+        self.count(&chunk);
+        Ok((chunk, tail))
+    }
+
+    fn count(&mut self, chunk: &Chunk) {
+        let entries = &mut self.scanned.entries;
+        for bucket in &chunk.buckets {
+            let type_id = self.registry.list()[bucket.primitive].type_id();
+            entries[usize::from(type_id)] += bucket.entries.len() as u64;
+        }
+        for (type_id, ..) in &chunk.carried {
+            entries[usize::from(*type_id)] += 1;
+        }
     }
 
     /// The record at the snapshot's LSN must be the one the snapshot was made of.
@@ -219,54 +235,60 @@ impl Scan<'_> {
         let entries = record::entries(record.body).map_err(|what| corrupt(record.offset, what))?;
         for (index, entry) in (0u32..).zip(entries) {
             let entry = entry.map_err(|what| corrupt(record.offset, what))?;
-            // Where the payload stands in the segment: both are parts of one buffer.
-            let start = entry.payload.as_ptr().addr().wrapping_sub(base);
-            let at = EntryAt {
-                lsn: record.header.lsn,
-                timestamp: record.header.timestamp,
-                start,
-                len: entry.payload.len(),
-                index,
-                wal_type: entry.wal_type,
-                version: entry.version,
-            };
-            if entry.wal_type <= core_entry::LAST {
-                self.core_entry(&entry, &at, &mut run, sorter)
+            // Where the head stands in the segment: both are parts of one buffer.
+            let payload = entry.payload.as_ptr().addr().wrapping_sub(base);
+            let start = payload.wrapping_sub(ENTRY_HEAD_LEN);
+            let at = EntryAt::new(start, sorter.record, index);
+            if let Some(primitive) = owners.usual(entry.wal_type, entry.version) {
+                sorter.push(primitive, at);
+            } else if entry.wal_type <= core_entry::LAST {
+                self.core_entry(&entry, start, record.header.lsn, &mut run, sorter)
                     .map_err(|what| corrupt(start, what))?;
-                continue;
+            } else if !self.unusual(&entry, at, run, record.header.lsn, owners, sorter)? {
+                let what = Damage::UnknownWalType { wal_type: entry.wal_type };
+                return Err(corrupt(start, what));
             }
-            if let Some(row) = owners.first_sight(entry.wal_type) {
-                self.fold.note(row.type_id, &row.name, record.header.lsn);
-            }
-            let type_id = match owners.owner(entry.wal_type) {
-                Owner::Linked(primitive) => {
-                    let linked = &self.registry.facts()[primitive];
-                    if !owners.is_newest(entry.wal_type, entry.version) {
-                        let (wal_type, version) = (entry.wal_type, entry.version);
-                        refuse_version(linked, wal_type, version, record.header.lsn)?;
-                    }
-                    sorter.push(primitive, at);
-                    linked.row.type_id
-                }
-                Owner::Detached(type_id) => {
-                    sorter.chunk.carried.push((type_id, run, at));
-                    type_id
-                }
-                Owner::Refused(refusal) => return Err(owners.refusal(refusal).into()),
-                Owner::Nobody => {
-                    let what = Damage::UnknownWalType { wal_type: entry.wal_type };
-                    return Err(corrupt(start, what));
-                }
-            };
-            self.scanned.entries[usize::from(type_id)] += 1;
         }
         Ok(())
+    }
+
+    /// An entry that is not [`usual`](Owners::usual): the first of its primitive, an old version,
+    /// or of a primitive that is not linked. Says whether it is anybody's.
+    #[cold]
+    fn unusual(
+        &mut self,
+        entry: &WalEntry<'_>,
+        at: EntryAt,
+        run: RunId,
+        lsn: Lsn,
+        owners: &mut Owners<'_>,
+        sorter: &mut Sorter,
+    ) -> Result<bool> {
+        let WalEntry { wal_type, version, .. } = *entry;
+        if let Some(row) = owners.first_sight(wal_type) {
+            self.fold.note(row.type_id, &row.name, lsn);
+        }
+        match owners.owner(wal_type) {
+            Owner::Linked(primitive) => {
+                if !owners.is_newest(wal_type, version) {
+                    refuse_version(&self.registry.facts()[primitive], wal_type, version, lsn)?;
+                }
+                sorter.push(primitive, at);
+            }
+            Owner::Detached(type_id) => {
+                sorter.chunk.carried.push((type_id, run, at));
+            }
+            Owner::Refused(refusal) => return Err(owners.refusal(refusal).into()),
+            Owner::Nobody => return Ok(false),
+        }
+        Ok(true)
     }
 
     fn core_entry(
         &mut self,
         entry: &WalEntry<'_>,
-        at: &EntryAt,
+        offset: usize,
+        lsn: Lsn,
         run: &mut RunId,
         sorter: &mut Sorter,
     ) -> Result<(), Damage> {
@@ -277,7 +299,7 @@ impl Scan<'_> {
         match entry.wal_type {
             core_entry::RUN_SWITCH => {
                 let switch = RunSwitch::decode(entry.payload)?;
-                self.chains.follow(&switch, at.lsn)?;
+                self.chains.follow(&switch, lsn)?;
                 *run = switch.run;
                 sorter.switch(*run);
             }
@@ -286,14 +308,14 @@ impl Scan<'_> {
                 let row = RunRow {
                     id: create.run,
                     name: create.name.into(),
-                    created_lsn: at.lsn,
+                    created_lsn: lsn,
                     parent: create.parent,
                 };
-                sorter.chunk.runs.push(RunEvent::Created(row, at.start));
+                sorter.chunk.runs.push(RunEvent::Created(row, offset));
             }
             core_entry::RUN_DELETE => {
                 let run = RunDelete::decode(entry.payload)?.run;
-                sorter.chunk.runs.push(RunEvent::Deleted(run, at.start));
+                sorter.chunk.runs.push(RunEvent::Deleted(run, offset));
             }
             wal_type => return Err(Damage::UnknownWalType { wal_type }),
         }
@@ -312,54 +334,75 @@ fn unread(reader: &SegmentReader) -> Result<Tail> {
 #[derive(Default)]
 struct Sorter {
     chunk: Chunk,
-    /// By run: the bucket of each primitive, plus one; 0 means none yet.
-    buckets: HashMap<RunId, Vec<usize>>,
-    root: Vec<usize>,
+    /// The entries of the current run, by primitive.
+    current: Vec<Vec<EntryAt>>,
     run: RunId,
-    current: Vec<usize>,
+    /// Those of the root while another run is current: each record begins in the root.
+    root: Vec<Vec<EntryAt>>,
+    /// Those of the other runs.
+    others: HashMap<RunId, Vec<Vec<EntryAt>>>,
+    /// The current record's place among the chunk's.
+    record: u32,
 }
 
 impl Sorter {
     #[inline]
     fn switch(&mut self, run: RunId) {
-        if run == self.run {
-            return;
+        if run != self.run {
+            self.leave(run);
         }
-        let left = std::mem::take(&mut self.current);
-        if self.run == RunId::ROOT {
-            self.root = left;
-        } else {
-            self.buckets.insert(self.run, left);
-        }
-        self.current = if run == RunId::ROOT {
-            std::mem::take(&mut self.root)
-        } else {
-            self.buckets.remove(&run).unwrap_or_default()
+    }
+
+    fn leave(&mut self, run: RunId) {
+        let current = match run {
+            RunId::ROOT => std::mem::take(&mut self.root),
+            _ => self.others.remove(&run).unwrap_or_default(),
         };
+        let left = std::mem::replace(&mut self.current, current);
+        match self.run {
+            RunId::ROOT => self.root = left,
+            _ => drop(self.others.insert(self.run, left)),
+        }
         self.run = run;
     }
 
     #[inline]
-    fn push(&mut self, primitive: usize, entry: EntryAt) {
-        if self.current.len() <= primitive {
-            self.current.resize(primitive + 1, 0);
+    fn push(&mut self, primitive: usize, at: EntryAt) {
+        match self.current.get_mut(primitive) {
+            Some(entries) => entries.push(at),
+            None => self.push_first(primitive, at),
         }
-        let at = match self.current[primitive] {
-            0 => {
-                let (run, entries) = (self.run, Vec::new());
-                self.chunk.buckets.push(Bucket { run, primitive, entries });
-                self.current[primitive] = self.chunk.buckets.len();
-                self.chunk.buckets.len() - 1
-            }
-            at => at - 1,
-        };
-        self.chunk.buckets[at].entries.push(entry);
     }
 
+    #[cold]
+    fn push_first(&mut self, primitive: usize, at: EntryAt) {
+        self.current.resize_with(primitive, Vec::new);
+        self.current.push(vec![at]);
+    }
+
+    /// What follows stands in this record. A segment has no more of them than fit its number.
     #[inline]
-    fn end_record(&mut self, record: &Record<'_>) {
-        let header = &record.header;
-        self.chunk.end = Some((header.lsn, header.epoch, header.timestamp));
+    fn begin_record(&mut self, record: &Record<'_>) {
+        let RecordHeader { lsn, epoch, timestamp, .. } = record.header;
+        self.chunk.end = Some((lsn, epoch, timestamp));
+        self.record = u32::try_from(self.chunk.records.len()).unwrap_or(u32::MAX);
+        self.chunk.records.push(RecordAt { lsn, timestamp });
+    }
+
+    fn finish(mut self) -> Chunk {
+        self.switch(RunId::ROOT);
+        let mut runs: Vec<_> = self.others.into_iter().collect();
+        runs.push((RunId::ROOT, self.current));
+        // So that the same log gives the same chunk.
+        runs.sort_unstable_by_key(|(run, _)| *run);
+        for (run, primitives) in runs {
+            for (primitive, entries) in primitives.into_iter().enumerate() {
+                if !entries.is_empty() {
+                    self.chunk.buckets.push(Bucket { run, primitive, entries });
+                }
+            }
+        }
+        self.chunk
     }
 }
 

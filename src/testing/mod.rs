@@ -8,6 +8,7 @@
 
 mod calls;
 mod clock;
+pub mod conformance;
 mod crash;
 mod disk;
 mod platter;

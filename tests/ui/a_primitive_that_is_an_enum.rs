@@ -8,4 +8,12 @@ enum Notes {
     Some(OrdMap<String, u64>),
 }
 
+#[operations]
+impl Notes {
+    #[wal(0xa0)]
+    fn clear(&mut self) {
+        *self = Notes::None;
+    }
+}
+
 fn main() {}

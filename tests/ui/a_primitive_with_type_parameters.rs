@@ -6,4 +6,12 @@ struct Notes<T> {
     notes: OrdMap<String, T>,
 }
 
+#[operations]
+impl<T> Notes<T> {
+    #[wal(0xa0)]
+    fn put(&mut self, name: &str) {
+        let _ = name;
+    }
+}
+
 fn main() {}

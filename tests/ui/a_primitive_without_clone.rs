@@ -14,4 +14,10 @@ impl Notes {
     }
 }
 
-fn main() {}
+fn main() -> freehold::Result<()> {
+    let db = Options::new().durability(Durability::InMemory).open("")?;
+    db.transaction(|tx| tx.on::<Notes>().put("a"))?;
+    let view = db.view();
+    assert_eq!(view.on::<Notes>().notes.len(), 1);
+    Ok(())
+}

@@ -8,10 +8,20 @@ struct Notes {
 
 #[operations]
 impl Notes {
-    #[wal(0xa0, effect)]
-    fn put(&mut self, name: &str) -> u64 {
+    #[wal(0xa0)]
+    fn put(&mut self, name: &str) {
         self.notes.insert(name.to_owned(), 1);
-        1
+    }
+
+    #[wal(0xa1, effect)]
+    fn remove(&mut self, name: &str) -> (String, u64) {
+        (name.to_owned(), 0)
+    }
+}
+
+impl freehold::Apply<String> for Notes {
+    fn apply(&mut self, name: &String) {
+        self.notes.remove(name);
     }
 }
 

@@ -6,4 +6,11 @@ struct Notes {
     notes: OrdMap<String, u64>,
 }
 
-fn main() {}
+fn main() -> freehold::Result<()> {
+    let db = Options::new().durability(Durability::InMemory).open("")?;
+    db.view().on::<Notes>();
+    db.transaction(|tx| {
+        tx.on::<Notes>();
+        Ok(())
+    })
+}

@@ -9,14 +9,17 @@ use syn::{
     TypeParamBound,
 };
 
-use super::peeled;
+use super::{peeled, types};
 use crate::errors::Errors;
 use crate::model::{Argument, Kind};
 
 /// Whether `&OpContext` comes first, and the arguments behind it.
+///
+/// `logged`: the arguments are; in the effect form they are not.
 pub(super) fn arguments(
     signature: &Signature,
     primitive: &Ident,
+    logged: bool,
     errors: &mut Errors,
 ) -> (bool, Vec<Argument>) {
     let mut context = false;
@@ -28,18 +31,19 @@ pub(super) fn arguments(
     for (index, typed) in typed.enumerate() {
         let ty = peeled(&typed.ty);
         if is_context(ty) {
-            if index == 0 {
-                context = true;
-            } else {
+            if index > 0 {
                 errors.on(ty, "`&OpContext` comes first, right behind `self`");
+            } else if !matches!(ty, Type::Reference(_)) {
+                errors.on(ty, "the context is lent: write `&OpContext`");
             }
+            context = true;
             continue;
         }
         let name = match &*typed.pat {
             Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => pat.ident.clone(),
             _ => Ident::new(&format!("argument_{index}"), Span::mixed_site()),
         };
-        let Some(kind) = kind(ty, primitive, errors) else { continue };
+        let Some(kind) = kind(ty, primitive, logged, errors) else { continue };
         arguments.push(Argument { name, written: ty.clone(), kind });
     }
     if arguments.len() > 12 {
@@ -53,17 +57,28 @@ pub(super) fn arguments(
 }
 
 fn is_context(ty: &Type) -> bool {
-    let Type::Reference(reference) = ty else { return false };
-    let Type::Path(path) = peeled(&reference.elem) else { return false };
+    let lent = match ty {
+        Type::Reference(reference) => peeled(&reference.elem),
+        _ => ty,
+    };
+    let Type::Path(path) = lent else { return false };
     path.path.segments.last().is_some_and(|last| last.ident == "OpContext")
 }
 
-fn kind(ty: &Type, primitive: &Ident, errors: &mut Errors) -> Option<Kind> {
+fn kind(ty: &Type, primitive: &Ident, logged: bool, errors: &mut Errors) -> Option<Kind> {
     let mut fixed = Fixed(None);
     fixed.visit_type(ty);
     if let Some(span) = fixed.0 {
         errors.at(span, "at replay this refers into the log: leave `'static` out");
         return None;
+    }
+    if logged && !matches!(ty, Type::ImplTrait(_)) && !is_exclusive(ty) {
+        let mut own = Errors::default();
+        types::storable(ty, &mut own);
+        if !own.is_empty() {
+            errors.merge(own);
+            return None;
+        }
     }
     let plainly = |ty: &Type| plain(peeled(ty), primitive);
     match ty {
@@ -76,30 +91,33 @@ fn kind(ty: &Type, primitive: &Ident, errors: &mut Errors) -> Option<Kind> {
             None
         }
         Type::Reference(reference) => match peeled(&reference.elem) {
-            Type::Slice(slice) if is_str_reference(peeled(&slice.elem)) => {
-                errors.on(ty, "write `Vec<&str>`: a slice of `&str` cannot be lent from the log");
+            Type::Slice(slice) if is_text(peeled(&slice.elem)) => {
+                errors.on(
+                    ty,
+                    "write `Vec<&str>`: of slices, only those of numbers can be lent from the log",
+                );
                 None
             }
             Type::Slice(_) => Some(Kind::Value(plainly(ty))),
             Type::Path(path) if path.path.is_ident("str") => Some(Kind::Value(plainly(ty))),
-            Type::TraitObject(_) | Type::ImplTrait(_) => {
-                errors.on(ty, "replay must know the type: write it");
-                None
-            }
             lent => Some(Kind::Lent(plainly(lent))),
         },
         Type::ImplTrait(bounds) => implied(bounds, primitive, errors),
-        Type::Ptr(_) | Type::BareFn(_) | Type::TraitObject(_) | Type::Never(_) => {
-            errors.on(ty, "this has no value that could be stored");
-            None
-        }
         _ => Some(Kind::Value(plainly(ty))),
     }
 }
 
-fn is_str_reference(ty: &Type) -> bool {
-    let Type::Reference(reference) = ty else { return false };
-    matches!(peeled(&reference.elem), Type::Path(path) if path.path.is_ident("str"))
+fn is_exclusive(ty: &Type) -> bool {
+    matches!(ty, Type::Reference(reference) if reference.mutability.is_some())
+}
+
+/// `&str` or `String`.
+fn is_text(ty: &Type) -> bool {
+    match ty {
+        Type::Reference(reference) => is_text(peeled(&reference.elem)),
+        Type::Path(path) => path.path.is_ident("str") || path.path.is_ident("String"),
+        _ => false,
+    }
 }
 
 /// `impl AsRef<[u8]>`, `impl AsRef<str>`, `impl Into<T>`.

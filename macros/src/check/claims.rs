@@ -1,40 +1,61 @@
 //! Whether a claim keeps to the allocation of type IDs and WAL types.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
+use syn::ext::IdentExt;
 
 use crate::errors::Errors;
 use crate::model::{Byte, Claim};
 use crate::parse;
 
 /// Reads and checks a claim. What is wrong with it is noted, and left out of it.
-pub(crate) fn claim(arguments: TokenStream, errors: &mut Errors) -> Claim {
-    let mut claim = parse::claim(arguments, errors);
+///
+/// `by_hand`: by `register!`.
+pub(crate) fn claim(arguments: TokenStream, by_hand: bool, errors: &mut Errors) -> Claim {
+    let mut claim = parse::claim(arguments, by_hand, errors);
     if let Some(id) = claim.id.filter(|id| id.value == 0) {
         errors.on(tokens(id), "type ID 0 is the core's: take one from 8 to 255");
         claim.id = None;
     }
     let mut taken: Vec<Byte> = Vec::new();
     // One error for a range, not one for each byte in it.
-    let mut last_said = String::new();
+    let mut last_wrong = None;
     for byte in std::mem::take(&mut claim.wal) {
-        let mistake = mistake(claim.id, byte, &taken);
-        match mistake {
-            Some(mistake) if mistake != last_said => {
+        match mistake(claim.id, byte, &taken) {
+            Some(mistake) if last_wrong != Some(byte.part) => {
                 errors.on(tokens(byte), &mistake);
-                last_said = mistake;
+                last_wrong = Some(byte.part);
             }
             Some(_) => {}
             None => taken.push(byte),
         }
     }
     claim.wal = taken;
-    if let Some(name) = &claim.name
-        && (name.value().is_empty() || name.value().len() > 255)
-    {
-        errors.on(name, "a name has 1 to 255 bytes");
+    for name in claim.name.iter().chain(&claim.was) {
+        if name.value().is_empty() {
+            errors.on(name, "the name is empty: write one, or leave it out");
+        } else if name.value().len() > 255 {
+            errors.on(name, "a name has at most 255 bytes");
+        }
     }
     claim
+}
+
+/// Whether the former names are former, and each stands there once.
+pub(super) fn former_names(claim: &Claim, primitive: &Ident, errors: &mut Errors) {
+    let name = match &claim.name {
+        Some(name) => name.value(),
+        None => primitive.unraw().to_string(),
+    };
+    for (index, was) in claim.was.iter().enumerate() {
+        let written = was.value();
+        if written == name {
+            errors
+                .on(was, format!("`{name}` is the name that it has now: list those it had before"));
+        } else if claim.was[..index].iter().any(|other| other.value() == written) {
+            errors.on(was, format!("`{written}` is listed twice"));
+        }
+    }
 }
 
 fn mistake(id: Option<Byte>, byte: Byte, taken: &[Byte]) -> Option<String> {

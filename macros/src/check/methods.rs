@@ -1,63 +1,125 @@
 //! The methods of an `#[operations]` block.
 
 use proc_macro2::Ident;
-use syn::spanned::Spanned;
-use syn::visit::Visit;
+use quote::ToTokens;
 use syn::{
     Attribute, FnArg, GenericArgument, GenericParam, ImplItem, ImplItemFn, ItemImpl, PathArguments,
-    ReturnType, Signature, Type, TypeReference,
+    Receiver, ReturnType, Signature, Type, Visibility,
 };
 
-use super::{arguments, arguments_of, peeled};
+use super::{arguments, arguments_of, peeled, types, versions};
 use crate::errors::Errors;
-use crate::model::{Effect, Operation, Output, Wal};
+use crate::model::{Effect, Operation, Output, Uncalled, Wal, Why};
 use crate::parse;
 
-/// Takes `#[wal(..)]` off the methods and reads those that have it.
+/// Takes `#[wal(..)]` off the methods and reads those that have it. Also gives those that change
+/// something and that the handle does not have.
 pub(super) fn operations(
     block: &mut ItemImpl,
     primitive: &Ident,
     errors: &mut Errors,
-) -> Vec<Operation> {
+) -> (Vec<Operation>, Vec<Uncalled>) {
     let mut operations: Vec<Operation> = Vec::new();
+    let mut uncalled: Vec<Uncalled> = Vec::new();
     for item in &mut block.items {
         let ImplItem::Fn(method) = item else { continue };
-        let Some(wal) = take_wal(method, errors) else { continue };
         let mut own = Errors::default();
-        let operation = operation(method, wal, primitive, &mut own);
-        if own.is_empty() {
-            operations.extend(operation);
+        let why = if is_marked(method) {
+            let wal = take_wal(method, &mut own);
+            let operation = wal.and_then(|wal| operation(method, wal, primitive, &mut own));
+            operations.extend(operation.filter(|_| own.is_empty()));
+            Why::Wrong
         } else {
-            merge(errors, own);
+            unlogged(method, &mut own);
+            Why::NotLogged
+        };
+        let changes = method.sig.receiver().is_some_and(is_exclusive);
+        if !own.is_empty() || changes && matches!(why, Why::NotLogged) {
+            let why = if own.is_empty() { why } else { Why::Wrong };
+            uncalled.push(self::uncalled(method, why));
         }
+        errors.merge(own);
     }
-    number(&mut operations, errors);
-    operations
+    let taken = versions::number(&mut operations, errors);
+    let of = |operation: &Operation, why| Uncalled {
+        visibility: operation.visibility.clone(),
+        signature: operation.signature.clone(),
+        cfgs: operation.cfgs.clone(),
+        why,
+    };
+    uncalled.extend(taken.iter().map(|operation| of(operation, Why::Wrong)));
+    let replayed = operations.iter().filter(|operation| !operation.called);
+    uncalled.extend(replayed.map(|operation| of(operation, Why::ReplayOnly)));
+    (operations, uncalled)
 }
 
-fn merge(errors: &mut Errors, more: Errors) {
-    if let Some(error) = more.into_error() {
-        errors.push(error);
-    }
+fn is_wal(attribute: &Attribute) -> bool {
+    attribute.path().segments.last().is_some_and(|segment| segment.ident == "wal")
+}
+
+fn is_marked(method: &ImplItemFn) -> bool {
+    method.attrs.iter().any(is_wal)
 }
 
 fn take_wal(method: &mut ImplItemFn, errors: &mut Errors) -> Option<Wal> {
     let mut found = None;
     let mut count = 0;
     method.attrs.retain(|attribute| {
-        let last = attribute.path().segments.last();
-        if last.is_none_or(|segment| segment.ident != "wal") {
+        if !is_wal(attribute) {
             return true;
         }
         count += 1;
         if count > 1 {
-            errors.on(attribute, "an operation has one WAL type");
+            errors.on(
+                attribute,
+                "an operation has one WAL type: leave this out, or write another method",
+            );
         } else {
-            found = errors.keep(parse::wal(arguments_of(attribute), attribute));
+            found = parse::wal(arguments_of(attribute), attribute, errors);
         }
         false
     });
     found
+}
+
+/// A method that changes something and is not logged is for operations to call, and for nobody
+/// else.
+fn unlogged(method: &ImplItemFn, errors: &mut Errors) {
+    let visible = match &method.vis {
+        Visibility::Inherited => false,
+        Visibility::Restricted(restricted) => !restricted.path.is_ident("self"),
+        Visibility::Public(_) => true,
+    };
+    if visible && method.sig.receiver().is_some_and(is_exclusive) {
+        let name = &method.sig.ident;
+        let visibility = method.vis.to_token_stream().to_string().replace(' ', "");
+        errors.on(
+            name,
+            format!(
+                "`{name}` would change the primitive without being logged: write `#[wal(..)]`, or \
+                 leave `{visibility}` out and call it from operations"
+            ),
+        );
+    }
+}
+
+/// `&mut self`, or `self: &mut Self`.
+fn is_exclusive(receiver: &Receiver) -> bool {
+    matches!(peeled(&receiver.ty), Type::Reference(reference) if reference.mutability.is_some())
+}
+
+fn uncalled(method: &ImplItemFn, why: Why) -> Uncalled {
+    Uncalled {
+        visibility: method.vis.clone(),
+        signature: method.sig.clone(),
+        cfgs: named(method, &["cfg"]),
+        why,
+    }
+}
+
+fn named(method: &ImplItemFn, names: &[&str]) -> Vec<Attribute> {
+    let named = |each: &&Attribute| names.iter().any(|name| each.path().is_ident(name));
+    method.attrs.iter().filter(named).cloned().collect()
 }
 
 fn operation(
@@ -69,26 +131,22 @@ fn operation(
     let signature = &method.sig;
     keywords(signature, errors);
     receiver(signature, &wal, errors);
-    let (context, arguments) = arguments::arguments(signature, primitive, errors);
+    let (context, arguments) = arguments::arguments(signature, primitive, !wal.effect, errors);
     let output = output(&signature.output, primitive, errors)?;
     let effect = if wal.effect { Some(effect(&output, signature, errors)?) } else { None };
-    let of = |names: &[&str]| -> Vec<Attribute> {
-        let named = |each: &&Attribute| names.iter().any(|name| each.path().is_ident(name));
-        method.attrs.iter().filter(named).cloned().collect()
-    };
     Some(Operation {
         version: wal.version.map_or(0, |(version, _)| version),
         name: match &wal.name {
             Some(name) => name.value(),
             None => syn::ext::IdentExt::unraw(&signature.ident).to_string(),
         },
-        newest: wal.version.is_none(),
+        called: wal.version.is_none() && wal.replay_only.is_none(),
         wal,
         visibility: method.vis.clone(),
         signature: signature.clone(),
-        docs: of(&["doc"]),
-        carried: of(&["must_use", "deprecated", "allow"]),
-        cfgs: of(&["cfg"]),
+        docs: named(method, &["doc"]),
+        carried: named(method, &["must_use", "deprecated", "allow"]),
+        cfgs: named(method, &["cfg"]),
         context,
         arguments,
         output,
@@ -97,22 +155,34 @@ fn operation(
 }
 
 fn keywords(signature: &Signature, errors: &mut Errors) {
+    if let Some(word) = &signature.constness {
+        errors.on(word, "an operation runs when the program does: leave `const` out");
+    }
     if let Some(word) = &signature.asyncness {
-        errors.on(word, "an operation runs at once, and again at replay: it cannot be `async`");
+        errors.on(word, "an operation runs at once, and again at replay: leave `async` out");
     }
     if let Some(word) = &signature.unsafety {
-        errors.on(word, "an operation is called at replay: it cannot be `unsafe`");
+        errors.on(word, "an operation is called at replay: leave `unsafe` out");
+    }
+    if let Some(abi) = &signature.abi {
+        errors.on(abi, "an operation is called by freehold: leave `extern` out");
     }
     for parameter in &signature.generics.params {
-        if !matches!(parameter, GenericParam::Lifetime(_)) {
-            errors.on(
+        match parameter {
+            GenericParam::Lifetime(_) => {}
+            GenericParam::Type(_) => errors.on(
                 parameter,
                 "an operation has no type parameters: replay would not know them. Write the type",
-            );
+            ),
+            GenericParam::Const(_) => errors.on(
+                parameter,
+                "an operation has no const parameters: replay would not know them. Write the \
+                 number",
+            ),
         }
     }
     if let Some(clause) = &signature.generics.where_clause {
-        errors.on(clause, "an operation has no `where` clause");
+        errors.on(clause, "an operation's types are all known: leave the `where` clause out");
     }
 }
 
@@ -122,12 +192,15 @@ fn receiver(signature: &Signature, wal: &Wal, errors: &mut Errors) {
         FnArg::Typed(_) => None,
     });
     let Some(receiver) = receiver else {
-        errors.on(&signature.ident, "an operation takes `&mut self`");
+        let receiver = if wal.effect { "&self" } else { "&mut self" };
+        errors.on(&signature.ident, format!("an operation is a method: write `{receiver}` first"));
         return;
     };
     let exclusive = receiver.mutability.is_some();
     if receiver.reference.is_none() || receiver.colon_token.is_some() {
-        errors.on(receiver, "an operation takes `&mut self`");
+        let written = if wal.effect { "&self" } else { "&mut self" };
+        errors
+            .on(receiver, format!("an operation is called on a lent primitive: write `{written}`"));
     } else if wal.effect && exclusive {
         errors.on(
             receiver,
@@ -146,14 +219,7 @@ fn output(written: &ReturnType, primitive: &Ident, errors: &mut Errors) -> Optio
         return Some(Output::Plain(Box::new(syn::parse_quote!(()))));
     };
     let ty = arguments::plain(peeled(written), primitive);
-    let mut leaving = Leaving(None);
-    leaving.visit_type(&ty);
-    if let Some(span) = leaving.0 {
-        errors.at(
-            span,
-            "a reference cannot leave the operation: return an owned value, such as `String` or \
-             `Bytes`",
-        );
+    if !types::leaves(&ty, errors) {
         return None;
     }
     let Type::Path(path) = &ty else { return Some(Output::Plain(Box::new(ty))) };
@@ -183,116 +249,15 @@ fn effect(output: &Output, signature: &Signature, errors: &mut Errors) -> Option
         && let (2, Some(effect), Some(result)) =
             (pair.elems.len(), pair.elems.first(), pair.elems.last())
     {
+        types::owned(effect, "an effect", errors);
+        types::storable(effect, errors);
         return Some(Effect { effect: effect.clone(), result: result.clone() });
     }
-    errors.on(
-        &signature.output,
-        "the effect form returns the effect and a result: `(Effect, R)` or \
-         `Result<(Effect, R), E>`",
-    );
+    let message = "the effect form returns the effect and a result: `(Effect, R)` or \
+                   `Result<(Effect, R), E>`";
+    match &signature.output {
+        ReturnType::Default => errors.on(&signature.ident, message),
+        ReturnType::Type(_, ty) => errors.on(ty, message),
+    }
     None
-}
-
-/// Where the type borrows, if it does.
-pub(super) fn borrow(ty: &Type) -> Option<proc_macro2::Span> {
-    struct Borrow(Option<proc_macro2::Span>);
-
-    impl Visit<'_> for Borrow {
-        fn visit_type_reference(&mut self, reference: &TypeReference) {
-            self.0.get_or_insert(reference.span());
-        }
-
-        fn visit_lifetime(&mut self, lifetime: &syn::Lifetime) {
-            self.0.get_or_insert(lifetime.span());
-        }
-    }
-
-    let mut borrow = Borrow(None);
-    borrow.visit_type(ty);
-    borrow.0
-}
-
-/// Finds what a result cannot carry out of a transaction.
-struct Leaving(Option<proc_macro2::Span>);
-
-impl Visit<'_> for Leaving {
-    fn visit_type_reference(&mut self, reference: &TypeReference) {
-        let lasting = reference.lifetime.as_ref().is_some_and(|name| name.ident == "static");
-        if lasting {
-            syn::visit::visit_type_reference(self, reference);
-        } else {
-            self.0.get_or_insert(reference.span());
-        }
-    }
-
-    fn visit_lifetime(&mut self, lifetime: &syn::Lifetime) {
-        if lifetime.ident != "static" {
-            self.0.get_or_insert(lifetime.span());
-        }
-    }
-
-    fn visit_type_impl_trait(&mut self, ty: &syn::TypeImplTrait) {
-        self.0.get_or_insert(ty.span());
-    }
-}
-
-/// Gives the newest version of each operation its number, one more than the highest that is written
-/// out, and finds two methods for the same.
-fn number(operations: &mut Vec<Operation>, errors: &mut Errors) {
-    for index in 0..operations.len() {
-        if operations[index].newest {
-            let byte = operations[index].wal.byte.value;
-            let older = operations
-                .iter()
-                .filter(|other| other.wal.byte.value == byte)
-                .filter_map(|other| other.wal.version.map(|(version, _)| version))
-                .max();
-            operations[index].version = older.unwrap_or(0).saturating_add(1);
-        }
-    }
-    let mut kept: Vec<Operation> = Vec::new();
-    for operation in operations.drain(..) {
-        let same = |other: &&Operation| {
-            other.wal.byte.value == operation.wal.byte.value && other.version == operation.version
-        };
-        match kept.iter().find(same) {
-            // Under `#[cfg]`s, only one of the two may be there: the compiler finds out.
-            Some(other) if operation.cfgs.is_empty() && other.cfgs.is_empty() => {
-                let byte = operation.wal.byte;
-                let name = &other.signature.ident;
-                match operation.wal.version {
-                    Some((version, span)) => errors.at(
-                        span,
-                        format!("version {version} of {:#04x} is `{name}` already", byte.value),
-                    ),
-                    None => errors.at(
-                        byte.first,
-                        format!(
-                            "WAL type {:#04x} is `{name}` already: take another byte; for an older \
-                             version of it write `#[wal({:#04x}, version = 1)]`",
-                            byte.value, byte.value
-                        ),
-                    ),
-                }
-            }
-            _ => kept.push(operation),
-        }
-    }
-    *operations = kept;
-    rename_older_versions(operations);
-}
-
-/// An older version is a method of another name, and yet the same operation.
-fn rename_older_versions(operations: &mut [Operation]) {
-    let newest: Vec<(u8, String)> = operations
-        .iter()
-        .filter(|operation| operation.newest)
-        .map(|operation| (operation.wal.byte.value, operation.name.clone()))
-        .collect();
-    for operation in operations.iter_mut().filter(|operation| operation.wal.name.is_none()) {
-        let byte = operation.wal.byte.value;
-        if let Some((_, name)) = newest.iter().find(|(newest, _)| *newest == byte) {
-            operation.name.clone_from(name);
-        }
-    }
 }

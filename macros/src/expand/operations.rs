@@ -1,27 +1,53 @@
 //! What `#[operations]` writes: the block itself, a logging method on the handle for each newest
 //! operation, and the `match` that replay goes through.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{GenericArgument, Ident, PathArguments, Type};
+use syn::{GenericArgument, Ident, ItemImpl, PathArguments, Type};
 
-use super::{handle_name, itself, no_fault, placed, shape_of};
+use super::{handle, handle_name, itself, no_fault, placed, shape_of, uncalled};
 use crate::model::{Argument, Effect, Kind, Operation, Operations, Output};
 
 pub(super) fn expand(operations: &Operations) -> TokenStream {
-    let Operations { krate, block, primitive, operations } = operations;
+    let Operations { krate, block, primitive, operations, uncalled } = operations;
     let private = quote!(#krate::__private);
     let handle = handle_name(primitive);
-    let newest = operations.iter().filter(|operation| operation.newest);
-    let methods = newest.map(|operation| method(krate, primitive, operation));
+    let called = operations.iter().filter(|operation| operation.called);
+    let methods = called.map(|operation| method(krate, primitive, operation));
+    let uncalled = uncalled.iter().filter_map(|method| uncalled::method(krate, primitive, method));
     let shapes = operations.iter().map(|operation| shape(krate, operation));
     let arms = operations.iter().map(|operation| arm(krate, primitive, operation));
     let claimed = operations.iter().map(|operation| claimed(krate, primitive, operation));
     let locked = operations.iter().map(|operation| locked(krate, primitive, operation));
     let guards = operations.iter().filter_map(|operation| guard(&private, operation));
+    let stand_in = handle::stand_in(primitive);
+    let required = handle::required(krate, primitive);
+    let body = quote! {
+        const OPERATIONS: &'static [#krate::OperationShape] = &[#(#shapes),*];
+
+        #[inline]
+        fn apply(
+            &mut self,
+            entry: &#krate::WalEntry<'_>,
+            context: &#krate::OpContext,
+        ) -> ::core::result::Result<(), #krate::Reason> {
+            let _ = context;
+            match (entry.wal_type, entry.version) {
+                #(#arms)*
+                _ => ::core::result::Result::Err(#private::unknown_operation(entry)),
+            }
+        }
+    };
+    // Where two blocks of one primitive conflict, the compiler points at its name in both.
+    let header = placed(quote!(impl #krate::Operations for #primitive), primitive.span());
+    let mut body = Group::new(Delimiter::Brace, body);
+    body.set_span(primitive.span());
     quote! {
         #block
+
+        #stand_in
+        #required
 
         #[automatically_derived]
         impl #handle<'_> {
@@ -29,21 +55,12 @@ pub(super) fn expand(operations: &Operations) -> TokenStream {
         }
 
         #[automatically_derived]
-        impl #krate::Operations for #primitive {
-            const OPERATIONS: &'static [#krate::OperationShape] = &[#(#shapes),*];
-
-            fn apply(
-                &mut self,
-                entry: &#krate::WalEntry<'_>,
-                context: &#krate::OpContext,
-            ) -> ::core::result::Result<(), #krate::Reason> {
-                let _ = context;
-                match (entry.wal_type, entry.version) {
-                    #(#arms)*
-                    _ => ::core::result::Result::Err(#private::unknown_operation(entry)),
-                }
-            }
+        impl<'freehold> #handle<'freehold> {
+            #(#uncalled)*
         }
+
+        #[automatically_derived]
+        #header #body
 
         const _: () = {
             #(#claimed)*
@@ -51,6 +68,37 @@ pub(super) fn expand(operations: &Operations) -> TokenStream {
             #(#guards)*
         };
     }
+}
+
+/// For a block that is none of a primitive's. `silent`: nothing was said of it yet.
+pub(super) fn none(krate: &TokenStream, item: &TokenStream, silent: bool) -> Option<TokenStream> {
+    let block = syn::parse2::<ItemImpl>(item.clone()).ok()?;
+    let Type::Path(path) = &*block.self_ty else { return None };
+    let last = path.path.segments.last()?;
+    if block.trait_.is_some() {
+        return None;
+    }
+    if silent {
+        // Its struct says what is wrong, if it is meant to be a primitive.
+        let stand_in = handle::stand_in(&last.ident);
+        let required = handle::required(krate, &last.ident);
+        return Some(quote!(#stand_in #required));
+    }
+    let (generics, _, clause) = block.generics.split_for_impl();
+    Some(quote! {
+        #[automatically_derived]
+        impl #generics #krate::Operations for #path #clause {
+            const OPERATIONS: &'static [#krate::OperationShape] = &[];
+
+            fn apply(
+                &mut self,
+                _: &#krate::WalEntry<'_>,
+                _: &#krate::OpContext,
+            ) -> ::core::result::Result<(), #krate::Reason> {
+                ::core::unreachable!()
+            }
+        }
+    })
 }
 
 /// The method on the handle: logs, applies, and returns freehold's `Result`.
@@ -68,12 +116,15 @@ fn method(krate: &TokenStream, primitive: &Ident, operation: &Operation) -> Toke
         Some(effect) => effect_body(krate, primitive, operation, effect),
         None => body(krate, primitive, operation),
     };
+    let private = quote!(#krate::__private);
     quote! {
         #(#docs)*
         #errors
         #(#carried)*
         #(#cfgs)*
         #visibility fn #name #generics (&mut self, #(#parameters),*) -> #krate::Result<#returned> {
+            use #private::WithoutHandle as _;
+
             #body
         }
     }
@@ -157,11 +208,12 @@ fn effect_body(
     let context = Ident::new("context", Span::mixed_site());
     let found = Ident::new("found", Span::mixed_site());
     let ty = &effect.effect;
+    let logged = super::wire(&private, ty, quote!(effect));
     let call = call(
         &private,
         primitive,
         operation,
-        &quote!(::core::ops::Deref::deref(&self.0)),
+        &quote!(self.0.lent()),
         &quote!(&#context),
         quote!(#(#names),*),
     );
@@ -173,7 +225,7 @@ fn effect_body(
             #byte,
             #version,
             effect,
-            |effect: &#ty, payload| payload.encode(&#private::Wire(effect)),
+            |effect: &#ty, payload| payload.encode(&#logged),
             |state, _, effect| {
                 <#primitive as #krate::Apply<#ty>>::apply(state, &effect);
                 ::core::result::Result::Ok(())
@@ -227,14 +279,8 @@ fn error_type(written: &Type) -> &Type {
 fn wire(private: &TokenStream, argument: &Argument) -> TokenStream {
     let Argument { name, kind, .. } = argument;
     match kind {
-        Kind::Value(ty) | Kind::Into(ty) => {
-            let ty = itself(private, ty);
-            quote!(#private::Wire::<#ty>(#name))
-        }
-        Kind::Lent(ty) => {
-            let ty = itself(private, ty);
-            quote!(#private::Wire::<#ty>(*#name))
-        }
+        Kind::Value(ty) | Kind::Into(ty) => super::wire(private, ty, quote!(#name)),
+        Kind::Lent(ty) => super::wire(private, ty, quote!(*#name)),
         Kind::AsRef(ty) => quote! {
             #private::Wire(&{ let lent: #ty = ::core::convert::AsRef::as_ref(#name); lent })
         },
@@ -301,6 +347,7 @@ fn shape(krate: &TokenStream, operation: &Operation) -> TokenStream {
     let private = quote!(#krate::__private);
     let Operation { wal, version, name, cfgs, arguments, .. } = operation;
     let byte = wal.byte.value;
+    let only_replayed = !operation.called;
     let labels: Vec<String> = match &operation.effect {
         Some(_) => vec!["effect".to_owned()],
         None => arguments
@@ -323,6 +370,7 @@ fn shape(krate: &TokenStream, operation: &Operation) -> TokenStream {
                 name: #name,
                 shape: SHAPE.as_str(),
                 fingerprint: SHAPE.fingerprint(),
+                only_replayed: #only_replayed,
             }
         }
     }
@@ -333,14 +381,22 @@ fn claimed(krate: &TokenStream, primitive: &Ident, operation: &Operation) -> Tok
     let byte = operation.wal.byte;
     let value = byte.value;
     let cfgs = &operation.cfgs;
+    let private = quote!(#krate::__private);
     let check = quote! {
         ::core::assert!(
-            #krate::__private::claims::<#primitive>(#value),
-            "this WAL type is outside the range that #[primitive(wal = ..)] claims"
+            #private::claims(#private::Claims::<#primitive>::WAL_TYPES, #value),
+            "`#[primitive(wal = ..)]` does not claim this WAL type: add it there, or take one of \
+             those"
         )
     };
     let check = placed(check, byte.first);
-    quote!(#(#cfgs)* const _: () = #check;)
+    quote! {
+        #(#cfgs)*
+        const _: () = {
+            use #private::Unregistered as _;
+            #check
+        };
+    }
 }
 
 /// The operation is what the lock says it is.

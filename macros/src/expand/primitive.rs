@@ -3,14 +3,13 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 
-use super::{claims, handle_name, itself, placed, shape_of};
-use crate::model::{Field, Primitive};
+use super::{as_itself, claims, handle_name, itself, placed, shape_of, spot};
+use crate::model::{Field, Former, Primitive};
 
 pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
-    let Primitive { claim, item, fields } = primitive;
+    let Primitive { claim, item, name, fields, .. } = primitive;
     let krate = &claim.krate;
     let private = quote!(#krate::__private);
-    let name = &item.ident;
     let handle = handle(primitive);
     let handle_name = handle_name(name);
 
@@ -36,10 +35,12 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
     });
     let saves = stored.iter().map(|field| {
         let Field { member, table, ty, cfgs, .. } = field;
-        let ty = itself(&private, ty);
+        let value = as_itself(&private, ty, quote!(&self.#member));
+        let write = placed(quote!(::field), spot(ty));
+        let section_writer = placed(quote!(#krate::SectionWriter), spot(ty));
         quote! {
             #(#cfgs)*
-            writer.field::<#ty>(const { #private::table_tag(#table) }, &self.#member)?;
+            #section_writer #write(writer, const { #private::table_tag(#table) }, #value)?;
         }
     });
     let loads = stored.iter().map(|field| {
@@ -53,6 +54,33 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
                 loaded.#member = value;
             }
         }
+    });
+    let formers: Vec<(&Field, &Former)> =
+        stored.iter().filter_map(|field| Some((*field, field.former.as_ref()?))).collect();
+    let conversions = formers.iter().map(|(field, former)| {
+        let Field { member, ty, cfgs, .. } = field;
+        let Former { table, ty: former_ty, convert } = former;
+        quote! {
+            #(#cfgs)*
+            if let ::core::option::Option::Some(value) =
+                reader.former_field::<#former_ty>(const { #private::table_tag(#table) })?
+            {
+                loaded.#member = #private::convert::<#former_ty, #ty>(#convert, value);
+            }
+        }
+    });
+    let former_shapes = formers.iter().map(|(field, former)| {
+        let (cfgs, Former { table, ty, .. }) = (&field.cfgs, former);
+        let label = format!("{table}: ");
+        let nested = shape_of(&private, ty);
+        quote! {
+            #(#cfgs)*
+            let shape = shape.text(#label).shape(&#nested).text(", ");
+        }
+    });
+    let former_tags = formers.iter().map(|(field, former)| {
+        let (cfgs, table) = (&field.cfgs, &former.table);
+        quote!(#(#cfgs)* #private::table_tag(#table))
     });
     let tags = stored.iter().map(|field| {
         let Field { table, cfgs, .. } = field;
@@ -69,9 +97,10 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
         })
     });
 
-    let distinct = sound.then(|| quote!(const _: () = #private::assert_distinct(&[#(#tags),*]);));
+    let distinct = sound
+        .then(|| quote!(const _: () = #private::assert_distinct(&[#(#tags,)* #(#former_tags),*]);));
     let operations = {
-        let of = placed(quote!(as #krate::Operations>), name.span());
+        let of = placed(quote!(as #private::HasOperations>), name.span());
         let open = placed(quote!(<), name.span());
         quote!(#open #name #of)
     };
@@ -90,6 +119,11 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
         impl #krate::PrimitiveStorageExt for #name {
             const FORMER_NAMES: &'static [&'static str] = &[#(#was),*];
             const DROPPED_FIELDS: &'static [&'static str] = &[#(#dropped),*];
+            const FORMER_FIELDS: #private::Shape = {
+                let shape = #private::Shape::new();
+                #(#former_shapes)*
+                shape
+            };
             const ROOT_ONLY: bool = #root_only;
             const SECTION_VERSION: u32 = #section_version;
             const SECTION_SHAPE: #private::Shape = {
@@ -103,6 +137,7 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
             type Handle<'tx> = #handle_name<'tx>;
             type Operation<'op> = #krate::WalEntry<'op>;
 
+            #[inline]
             fn apply_wal_entry(
                 &mut self,
                 entry: &#krate::WalEntry<'_>,
@@ -124,6 +159,7 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
             ) -> ::core::result::Result<Self, #krate::Reason> {
                 let #mutable loaded: Self = #private::fresh();
                 #(#loads)*
+                #(#conversions)*
                 #(reader.drop_table(const { #private::table_tag(#dropped) });)*
                 reader.finish()?;
                 ::core::result::Result::Ok(loaded)
@@ -149,8 +185,7 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
 /// The handle is written here and not by `#[operations]`, since it has the struct's visibility.
 fn handle(primitive: &Primitive) -> TokenStream {
     let krate = &primitive.claim.krate;
-    let name = &primitive.item.ident;
-    let visibility = &primitive.item.vis;
+    let Primitive { name, visibility, .. } = primitive;
     let handle_name = handle_name(name);
     let docs = format!(
         "[`{name}`] inside a transaction: its operations are logged, and reads go through to it."
@@ -165,6 +200,9 @@ fn handle(primitive: &Primitive) -> TokenStream {
                 Self(handle)
             }
         }
+
+        #[automatically_derived]
+        impl #krate::__private::IsHandle for #handle_name<'_> {}
 
         #[automatically_derived]
         impl ::core::ops::Deref for #handle_name<'_> {

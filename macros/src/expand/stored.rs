@@ -3,11 +3,11 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
-use syn::{Attribute, Data, DeriveInput, Fields, GenericParam, Meta, Type};
+use syn::{Attribute, Data, DeriveInput, Fields, GenericParam, LitStr, Meta, Type};
 
-use super::{itself, shape_of};
+use super::{itself, shape_of, wire};
 use crate::errors::Errors;
-use crate::parse;
+use crate::{check, parse};
 
 /// How many elements a tuple has at most.
 const TUPLE_MAX: usize = 12;
@@ -18,13 +18,22 @@ pub(super) fn expand(item: TokenStream, errors: &mut Errors) -> TokenStream {
     let Some(item) = errors.keep(syn::parse2::<DeriveInput>(item)) else {
         return TokenStream::new();
     };
-    let krate = krate(&item.attrs, errors);
+    let (krate, called) = facts(&item.attrs, errors);
     let private = quote!(#krate::__private);
     for parameter in &item.generics.params {
         if let GenericParam::Lifetime(lifetime) = parameter {
             errors.on(lifetime, "a stored type owns what it holds: write `String` for `&str`");
             return TokenStream::new();
         }
+    }
+    let mut own = Errors::default();
+    for field in fields(&item.data) {
+        check::owned(&field.ty, "a stored type", &mut own);
+        check::storable(&field.ty, &mut own);
+    }
+    if !own.is_empty() {
+        errors.merge(own);
+        return TokenStream::new();
     }
     let names = Names { private: private.clone(), generic: !item.generics.params.is_empty() };
     let forms = match &item.data {
@@ -39,7 +48,19 @@ pub(super) fn expand(item: TokenStream, errors: &mut Errors) -> TokenStream {
             return TokenStream::new();
         }
     };
-    implementation(&private, &item, &forms)
+    let label = match called {
+        Some(name) => name.value(),
+        None => syn::ext::IdentExt::unraw(&item.ident).to_string(),
+    };
+    implementation(&private, &item, &label, &forms)
+}
+
+fn fields(data: &Data) -> Vec<&syn::Field> {
+    match data {
+        Data::Struct(data) => data.fields.iter().collect(),
+        Data::Enum(data) => data.variants.iter().flat_map(|variant| &variant.fields).collect(),
+        Data::Union(_) => Vec::new(),
+    }
 }
 
 /// How the expansion names things.
@@ -52,6 +73,11 @@ struct Names {
 impl Names {
     fn ty(&self, ty: &Type) -> TokenStream {
         if self.generic { quote!(#ty) } else { itself(&self.private, ty) }
+    }
+
+    fn wire(&self, ty: &Type, value: TokenStream) -> TokenStream {
+        let private = &self.private;
+        if self.generic { quote!(#private::Wire(#value)) } else { wire(private, ty, value) }
     }
 }
 
@@ -69,7 +95,12 @@ struct Forms {
     shape: TokenStream,
 }
 
-fn implementation(private: &TokenStream, item: &DeriveInput, forms: &Forms) -> TokenStream {
+fn implementation(
+    private: &TokenStream,
+    item: &DeriveInput,
+    label: &str,
+    forms: &Forms,
+) -> TokenStream {
     let name = &item.ident;
     let mut generics = item.generics.clone();
     for parameter in generics.type_params_mut() {
@@ -77,7 +108,6 @@ fn implementation(private: &TokenStream, item: &DeriveInput, forms: &Forms) -> T
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     let Forms { owned, lent, lend, build, shape } = forms;
-    let label = syn::ext::IdentExt::unraw(name).to_string();
     quote! {
         const _: () = {
             #[automatically_derived]
@@ -123,12 +153,16 @@ fn structure(names: &Names, name: &Ident, fields: &Fields) -> Forms {
     let types: Vec<Type> = fields.iter().map(|field| field.ty.clone()).collect();
     let locals = locals(types.len());
     let members = fields.members();
-    let lent: Vec<TokenStream> = fields.members().map(|member| quote!(&value.#member)).collect();
+    let lent: Vec<TokenStream> = fields
+        .members()
+        .zip(&types)
+        .map(|(member, ty)| names.wire(ty, quote!(&value.#member)))
+        .collect();
     let pattern = nested(&locals.iter().map(|local| quote!(#local)).collect::<Vec<_>>());
     Forms {
         owned: owned(names, &types),
         lent: lent_types(names, &types),
-        lend: nested(&lent.iter().map(|field| quote!(#private::Wire(#field))).collect::<Vec<_>>()),
+        lend: nested(&lent),
         build: quote! {
             let #pattern = loaded;
             ::core::result::Result::Ok(#name { #(#members: #locals),* })
@@ -151,7 +185,7 @@ fn enumeration(names: &Names, name: &Ident, data: &syn::DataEnum) -> Forms {
         let locals = locals(types.len());
         let members: Vec<_> = variant.fields.members().collect();
         let wires: Vec<TokenStream> =
-            locals.iter().map(|local| quote!(#private::Wire(#local))).collect();
+            locals.iter().zip(&types).map(|(local, ty)| names.wire(ty, quote!(#local))).collect();
         let lent = in_sum(private, index, count, nested(&wires));
         lends.push(quote!(#name::#ident { #(#members: #locals),* } => #lent));
         let pattern = nested(&locals.iter().map(|local| quote!(#local)).collect::<Vec<_>>());
@@ -251,11 +285,12 @@ fn in_sum(private: &TokenStream, index: usize, count: usize, inner: TokenStream)
     quote!(#private::Sum::#variant(#inner))
 }
 
-fn krate(attributes: &[Attribute], errors: &mut Errors) -> TokenStream {
+/// What `#[stored(..)]` says.
+fn facts(attributes: &[Attribute], errors: &mut Errors) -> (TokenStream, Option<LitStr>) {
     let ours = attributes.iter().find(|attribute| attribute.path().is_ident("stored"));
     let arguments = match ours.map(|attribute| &attribute.meta) {
         Some(Meta::List(list)) => list.tokens.clone(),
         _ => TokenStream::new(),
     };
-    parse::only_crate(arguments, errors)
+    parse::stored(arguments, errors)
 }

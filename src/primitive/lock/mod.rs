@@ -364,9 +364,11 @@ pub const fn section<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
                     fault.push("`");
                 }
                 fault.push(
-                    ": old snapshots could not be read. Restore it and give the new one another \
-                     name, or give up what is in it with `dropped = [\"",
+                    ": old snapshots could not be read. Keep it, or make a field of another name of \
+                     it with `#[field(from = |",
                 );
+                fault.push(name_of(field));
+                fault.push(": ..| ..)]`, or give up what is in it with `dropped = [\"");
                 fault.push(name_of(field));
                 fault.push("\"]`");
                 return fault;
@@ -397,6 +399,9 @@ const fn lost_field<'t, P: PrimitiveStorageExt>(
             index += 1;
         }
         if dropped {
+            continue;
+        }
+        if same(find_field(const { &P::FORMER_FIELDS }.as_str(), name_of(field)), field) {
             continue;
         }
         let is = find_field(now, name_of(field));

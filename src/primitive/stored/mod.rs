@@ -43,7 +43,9 @@ pub type Encoder<'a> = Strategy<rkyv::ser::Serializer<Target<'a>, ArenaHandle<'a
     label = "freehold has no lasting form for `{Self}`",
     note = "your own struct or enum: write `#[derive(Stored)]` on it",
     note = "`usize`, `isize`: write `u64`, `i64`; `u128`, `i128`: write `[u8; 16]`",
-    note = "`HashMap`, `HashSet`: write `OrdMap`, `OrdSet`; `&[&str]`: write `Vec<&str>`",
+    note = "`HashMap`, `HashSet`: write `OrdMap`, `OrdSet`; a slice of what is no number: write `Vec<..>`",
+    note = "in a field or a map, values are owned: write `String` for `&str`, `Bytes` for `&[u8]`",
+    note = "`SystemTime`: write `Timestamp`; `PathBuf`: write `String`",
     note = "cells, locks and pointers have no value that could be stored: keep them outside the primitive"
 )]
 pub trait Stored {
@@ -57,6 +59,15 @@ pub trait Stored {
     /// and not one for each use.
     #[doc(hidden)]
     type Itself;
+
+    /// The value itself.
+    #[doc(hidden)]
+    fn itself(&self) -> &Self::Itself
+    where
+        Self: Stored<Itself = Self>,
+    {
+        self
+    }
 
     /// Everything that decides about the bytes, as text.
     const SHAPE: Shape;
@@ -129,10 +140,16 @@ pub trait Stored {
 
 /// A stored type whose values come back as themselves, borrowing nothing: what a primitive's fields
 /// must be.
+// In the words of `Stored`: where both are missing, the compiler then says it once.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be kept",
-    label = "a value of this type is not owned, or cannot be stored",
-    note = "fields and elements are owned values: write `String` for `&str`, `Bytes` for `&[u8]`"
+    message = "`{Self}` cannot be stored",
+    label = "freehold has no lasting form for `{Self}`",
+    note = "your own struct or enum: write `#[derive(Stored)]` on it",
+    note = "`usize`, `isize`: write `u64`, `i64`; `u128`, `i128`: write `[u8; 16]`",
+    note = "`HashMap`, `HashSet`: write `OrdMap`, `OrdSet`; a slice of what is no number: write `Vec<..>`",
+    note = "in a field or a map, values are owned: write `String` for `&str`, `Bytes` for `&[u8]`",
+    note = "`SystemTime`: write `Timestamp`; `PathBuf`: write `String`",
+    note = "cells, locks and pointers have no value that could be stored: keep them outside the primitive"
 )]
 pub trait StoredOwned: for<'a> Stored<Loaded<'a> = Self> + Sized {}
 

@@ -79,6 +79,7 @@ bytes! {
 #[cfg(target_endian = "little")]
 macro_rules! slices {
     ($($type:ty, $archived:ty;)*) => {$(
+        #[diagnostic::do_not_recommend]
         impl Stored for &[$type] {
             type Archived = ArchivedVec<$archived>;
             type Resolver = VecResolver;

@@ -1,12 +1,9 @@
 use freehold::prelude::*;
 
-#[primitive(id = ID, wal = FIRST..=0xa3)]
+#[operations]
 #[derive(Clone, Default)]
 struct Notes {
     notes: OrdMap<String, u64>,
 }
-
-#[operations]
-impl Notes {}
 
 fn main() {}

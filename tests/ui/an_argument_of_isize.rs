@@ -1,0 +1,22 @@
+use freehold::prelude::*;
+
+#[primitive(id = 0xa0, wal = 0xa0..=0xa3)]
+#[derive(Clone, Default)]
+struct Notes {
+    notes: OrdMap<String, u64>,
+}
+
+#[operations]
+impl Notes {
+    #[wal(0xa0)]
+    fn put(&mut self, value: isize) {
+        let _ = value;
+    }
+
+    #[wal(0xa1)]
+    fn remove(&mut self, name: &str) {
+        self.notes.remove(name);
+    }
+}
+
+fn main() {}

@@ -1,0 +1,28 @@
+use freehold::prelude::*;
+
+#[primitive(id = 0xa0, wal = 0xa0..=0xa3)]
+#[derive(Clone, Default)]
+struct Notes {
+    notes: OrdMap<String, u64>,
+}
+
+#[operations]
+impl Notes {
+    #[wal(0xa0)]
+    fn put(&mut self, name: &str) {
+        self.notes.insert(name.to_owned(), 1);
+    }
+
+    #[wal(0xa1, effect, effect)]
+    fn remove(&self, name: &str) -> (String, u64) {
+        (name.to_owned(), 0)
+    }
+}
+
+impl freehold::Apply<String> for Notes {
+    fn apply(&mut self, name: &String) {
+        self.notes.remove(name);
+    }
+}
+
+fn main() {}

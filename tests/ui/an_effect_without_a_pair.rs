@@ -1,0 +1,22 @@
+use freehold::prelude::*;
+
+#[primitive(id = 0xa0, wal = 0xa0..=0xa3)]
+#[derive(Clone, Default)]
+struct Notes {
+    notes: OrdMap<String, u64>,
+}
+
+#[operations]
+impl Notes {
+    #[wal(0xa0)]
+    fn put(&mut self, name: &str) {
+        self.notes.insert(name.to_owned(), 1);
+    }
+
+    #[wal(0xa1, effect)]
+    fn remove(&self, name: &str) -> u64 {
+        self.notes.get(name).copied().unwrap_or(0)
+    }
+}
+
+fn main() {}
