@@ -558,7 +558,7 @@ mod changed {
             let Output { stdout, stderr, .. } = output;
             [stdout, stderr].map(|text| String::from_utf8_lossy(text).into_owned()).concat()
         };
-        std::fs::write(&lock, "locked\n").unwrap();
+        std::fs::write(&lock, "locked\nconformance::Steps id 0xd7 scope runs\n").unwrap();
         let missing = child(directory.path(), "NOTHING");
         assert!(text(&missing).contains("conformance::Steps has no golden history of `step` (0xd7 version 1): `freehold lock --update` adds it"), "{}", text(&missing));
         assert!(!missing.status.success(), "the lock says `locked`");

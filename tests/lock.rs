@@ -428,8 +428,20 @@ fn the_lock_is_written_added_to_and_kept() {
         ],
     );
     copied.lock(&[]).expect(0, &["1 primitive as the lock has them"]);
+    // Its byte goes on with the next version, unless that is given up too.
     copied.write("src/lib.rs", &lib_without_orders());
-    copied.lock(&[]).expect(1, &["Stock `retired 0xa2 v1`: it may never be claimed again"]);
+    copied.lock(&[]).expect(1, &["missing  evolving::Stock 0xa2 v2 forget (name: str, )"]);
+    copied.lock(&["--retire", "Stock:0xa2"]).expect(0, &["added  evolving::Stock retired 0xa2\n"]);
+    copied.lock(&[]).expect(1, &["Stock `retired 0xa2`: it may never be claimed again"]);
+
+    // An old version: the newer one keeps its number.
+    let lib = without(&lib_without_orders(), "    /// Forgets", "}\n\n");
+    copied.write("src/lib.rs", &without(&lib, "    /// As it was logged", "    /// Adds"));
+    copied
+        .lock(&[])
+        .expect(1, &["Stock 0xa0 v1 was `(name: str, )` and is now `(name: str, by: i64, )`"]);
+    copied.lock(&["--retire", "Stock:0xa0:1"]).expect(0, &["retired 0xa0 v1"]);
+    copied.lock(&[]).expect(0, &["1 primitive as the lock has them"]);
     let file = copied.read("freehold.lock");
     for line in lines(LOCK) {
         assert!(file.contains(&line), "{line} was taken away");

@@ -5,8 +5,9 @@
 //! - Cargo's messages go to standard error as they come, so that a failure explains itself.
 
 use std::ffi::OsStr;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde::Deserialize;
 
@@ -163,8 +164,14 @@ impl Package {
     /// Runs the conformance kit's tests of golden histories, which add their lines to the lock.
     pub(crate) fn add_golden_lines(&self, options: &[String]) -> Result<(), Failure> {
         let mut test = self.cargo("test", options);
-        test.args(["--quiet", "--tests", "golden"]);
-        output(test, "add the golden histories").map(|_| ())
+        test.args(["--quiet", "--no-fail-fast", "--tests", "golden"]);
+        let output = run(&mut test)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        // Why a test failed stands on its standard output. Nobody is left to tell if this fails too.
+        let _ = std::io::stderr().write_all(&output.stdout);
+        Err(Failure::Cargo { what: "the golden histories could not be added".into() })
     }
 
     fn cargo(&self, command: &str, options: &[String]) -> Command {
@@ -183,13 +190,17 @@ fn cargo(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
     cargo
 }
 
-/// What it prints, if it succeeds.
-fn output(mut cargo: Command, what: &str) -> Result<String, Failure> {
-    let output = cargo.output().map_err(|source| Failure::File {
+fn run(cargo: &mut Command) -> Result<Output, Failure> {
+    cargo.output().map_err(|source| Failure::File {
         op: "run",
         path: cargo.get_program().into(),
         source,
-    })?;
+    })
+}
+
+/// What it prints, if it succeeds.
+fn output(mut cargo: Command, what: &str) -> Result<String, Failure> {
+    let output = run(&mut cargo)?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {

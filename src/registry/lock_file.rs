@@ -171,36 +171,9 @@ impl LockFile {
         text
     }
 
-    /// How rkyv lays bytes out, if the file says it.
-    pub(crate) fn format(&self) -> Option<&str> {
-        self.format.as_deref()
-    }
-
-    /// What is no line of a lock.
-    pub(crate) fn unreadable(&self) -> &[String] {
-        &self.unreadable
-    }
-
-    /// Every line, as it stands in the file.
-    pub(crate) fn all_lines(&self) -> Vec<String> {
-        let format = self.format.iter().map(|format| format!("format {format}"));
-        let locked = self.locked.then(|| "locked".to_owned());
-        format.chain(locked).chain(self.lines.iter().map(Line::to_string)).collect()
-    }
-
-    /// How rkyv lays bytes out.
-    pub(crate) fn set_format(&mut self, format: &str) {
-        self.format.get_or_insert_with(|| format.to_owned());
-    }
-
     /// Whether nothing may be missing.
     pub(crate) fn is_locked(&self) -> bool {
         self.locked
-    }
-
-    /// From now on nothing may be missing.
-    pub(crate) fn set_locked(&mut self) {
-        self.locked = true;
     }
 
     /// Adds `line`; says whether it was missing.
@@ -237,6 +210,37 @@ impl LockFile {
             .iter()
             .filter(move |line| line.owner == owner && line.key.starts_with(start))
             .map(|line| (&*line.key, &*line.content))
+    }
+}
+
+/// What the tool looks at and sets.
+#[cfg(any(test, feature = "cli"))]
+impl LockFile {
+    /// How rkyv lays bytes out, if the file says it.
+    pub(crate) fn format(&self) -> Option<&str> {
+        self.format.as_deref()
+    }
+
+    /// What is no line of a lock.
+    pub(crate) fn unreadable(&self) -> &[String] {
+        &self.unreadable
+    }
+
+    /// Every line, as it stands in the file.
+    pub(crate) fn all_lines(&self) -> Vec<String> {
+        let format = self.format.iter().map(|format| format!("format {format}"));
+        let locked = self.locked.then(|| "locked".to_owned());
+        format.chain(locked).chain(self.lines.iter().map(Line::to_string)).collect()
+    }
+
+    /// How rkyv lays bytes out.
+    pub(crate) fn set_format(&mut self, format: &str) {
+        self.format.get_or_insert_with(|| format.to_owned());
+    }
+
+    /// From now on nothing may be missing.
+    pub(crate) fn set_locked(&mut self) {
+        self.locked = true;
     }
 
     /// Every owner, once.

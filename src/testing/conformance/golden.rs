@@ -38,7 +38,8 @@ const ENTRIES_MAX: usize = 12;
 const BYTES_MAX: usize = 1024;
 
 /// Every golden history in the lock of the package in `directory` still gives the state that it gave
-/// when it was written; and every operation has one, if the lock is `locked`.
+/// when it was written; and every operation of a primitive that is in the lock has one, if that is
+/// `locked`.
 #[track_caller]
 pub fn golden_histories_are_kept<P: PrimitiveStorageExt>(
     calls: impl Strategy<Value = Call<P>>,
@@ -68,6 +69,11 @@ pub fn golden_histories_are_kept<P: PrimitiveStorageExt>(
         if golden.section_version == P::SECTION_VERSION {
             covered.insert((golden.wal_type, golden.version));
         }
+    }
+    // The lock is about the package's own crates: a primitive of a test is none of its business.
+    if !owners.iter().any(|owner| lock.of(owner, "id").next().is_some()) {
+        println!("{owner}: freehold.lock has no line of it, so there is no golden history");
+        return;
     }
     let missing: Vec<(u8, u8)> =
         newest::<P>().into_iter().filter(|shape| !covered.contains(shape)).collect();
