@@ -128,6 +128,27 @@ fn siblings_that_do_not_collide_link_and_are_both_registered() {
 }
 
 #[test]
+fn siblings_that_collide_are_refused_by_the_compiler_where_the_program_asks() {
+    let checked = cargo("check", "asks");
+    assert!(checked.status.success(), "nothing collides: {}", complaint(&checked));
+    assert_eq!(complaint(&checked), "", "a program that asks is not warned of the question");
+    for (feature, message, rights) in [
+        ("wal-type", "WAL type 0x83", "id = 0x84, wal = [0x83..=0x85, 0xff]"),
+        ("type-id", "type ID 0x81", "id = 0x81, wal = [0x84, 0xff]"),
+        ("wal-type,type-id", "type ID 0x81", "id = 0x81, wal = [0x83..=0x85, 0xff]"),
+    ] {
+        let checked = cargo("check", &format!("asks,{feature}"));
+        assert!(!checked.status.success(), "{feature}: a program with a collision was checked");
+        let complaint = complaint(&checked);
+        let message = format!("error[E0277]: {message} is claimed by two primitives");
+        assert!(complaint.starts_with(&message), "{complaint}");
+        assert!(complaint.contains("#[primitive(id = 0x81, wal = 0x81..=0x83)]"), "{complaint}");
+        assert!(complaint.contains(rights), "{complaint}");
+        assert_eq!(complaint.matches("error[").count(), 1, "one error a collision: {complaint}");
+    }
+}
+
+#[test]
 fn siblings_that_collide_are_refused_by_the_linker_in_words() {
     for (feature, message) in [
         ("wal-type", "freehold/1: WAL type 0x83 is claimed by two primitives"),

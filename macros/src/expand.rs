@@ -8,6 +8,7 @@ mod conformance;
 mod handle;
 mod operations;
 mod primitive;
+mod slots;
 mod stored;
 mod uncalled;
 
@@ -106,6 +107,16 @@ fn name_of(item: &TokenStream) -> Option<(Visibility, Ident)> {
         Item::Union(item) => Some((item.vis, item.ident)),
         _ => None,
     }
+}
+
+/// The traits that claims are impls of, for freehold itself.
+pub(crate) fn slots() -> TokenStream {
+    slots::declared()
+}
+
+/// `assert_no_collisions!()`, of the crate that `krate` leads to.
+pub(crate) fn assert_no_collisions(krate: TokenStream) -> TokenStream {
+    slots::asked_by_program(&krate)
 }
 
 /// An item that was not understood, without the attributes that nobody else knows.

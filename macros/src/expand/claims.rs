@@ -5,12 +5,13 @@
 //! symbols must share one with the slice's element.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{format_ident, quote};
 use syn::spanned::Spanned;
 
-use super::{no_fault, placed};
+use super::no_fault;
+use super::slots::{self, Slot};
 use crate::lock;
-use crate::model::{Byte, Claim};
+use crate::model::Claim;
 
 /// The primitive's name in the data.
 pub(super) fn name(claim: &Claim, ident: &Ident) -> String {
@@ -45,19 +46,15 @@ pub(super) fn expand(
     };
     let Some(id) = claim.id.filter(|_| sound) else { return registered };
 
-    let id_slot = format_ident!("x{:02x}", id.value);
-    let mut owned = vec![owned(&private, "type_id", &id_slot, &primitive)];
-    let mut checks = vec![check(&private, "type_id", &id_slot, id)];
-    let mut symbols =
-        vec![format!("freehold/1: type ID {:#04x} is claimed by two primitives", id.value)];
-    for byte in &claim.wal {
-        let slot = format_ident!("x{:02x}", byte.value);
-        owned.push(self::owned(&private, "wal_type", &slot, &primitive));
-        checks.push(check(&private, "wal_type", &slot, *byte));
-        symbols
-            .push(format!("freehold/1: WAL type {:#04x} is claimed by two primitives", byte.value));
-    }
-    let symbols = symbols.iter().map(|symbol| symbol_definition(symbol));
+    let id_slot = [(Slot::type_id(id.value), id)];
+    let wal_slots: Vec<_> =
+        claim.wal.iter().map(|byte| (Slot::wal_type(byte.value), *byte)).collect();
+    let slots = || id_slot.iter().chain(&wal_slots).map(|(slot, _)| *slot);
+    let owned = slots().map(|slot| owned(&private, slot, &primitive));
+    let asked = [&id_slot[..], &wal_slots].map(|slots| slots::asked_by_claim(&private, slots));
+    let symbols =
+        slots().map(|slot| format!("freehold/1: {} is claimed by two primitives", slot.in_words()));
+    let symbols = symbols.map(|symbol| symbol_definition(&symbol));
     let first_byte = claim.wal.first().map_or(id.first, |byte| byte.first);
     let name_span = primitive.span();
     let faults =
@@ -74,7 +71,7 @@ pub(super) fn expand(
 
         const _: () = {
             #(#owned)*
-            #(#checks)*
+            #(#asked)*
 
             const _: () = ::core::assert!(
                 #private::is_registered_as_claimed::<#primitive>(),
@@ -118,24 +115,12 @@ pub(super) fn expand(
 }
 
 /// The impl shows in the note of the error, so it stands where the attribute does.
-fn owned(private: &TokenStream, of: &str, slot: &Ident, primitive: &TokenStream) -> TokenStream {
-    let of = format_ident!("{of}");
+fn owned(private: &TokenStream, slot: Slot, primitive: &TokenStream) -> TokenStream {
+    let owner = slot.owner();
     quote! {
         #[automatically_derived]
-        impl #private::OwnedBy<#primitive> for #private::#of::#slot {}
+        impl #private::slots::#owner<#primitive> for #private::slots::Program<0> {}
     }
-}
-
-/// Every token of the check has a place inside what the user wrote, so that the error is there and
-/// is one.
-fn check(private: &TokenStream, of: &str, slot: &Ident, byte: Byte) -> TokenStream {
-    let asked = format_ident!("this_{of}_is_claimed_by_two_primitives");
-    let of = format_ident!("{of}");
-    let private = placed(private.clone(), byte.first);
-    let inner = quote_spanned!(byte.first=> #private::#asked::<#private::#of::#slot, _);
-    let inner = placed(inner, byte.first);
-    let end = quote_spanned!(byte.last=> >());
-    quote_spanned!(byte.first=> const _: () = #inner #end;)
 }
 
 /// A global symbol without an underscore or a mangled part: its name is what the linker prints.
