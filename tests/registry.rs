@@ -153,6 +153,7 @@ fn siblings_that_collide_are_refused_by_the_linker_in_words() {
     for (feature, message) in [
         ("wal-type", "freehold/1: WAL type 0x83 is claimed by two primitives"),
         ("type-id", "freehold/1: type ID 0x81 is claimed by two primitives"),
+        ("name", "freehold/1: the name Left is claimed by two primitives"),
     ] {
         let checked = cargo("check", feature);
         assert!(checked.status.success(), "neither crate sees the other: {}", complaint(&checked));
@@ -161,12 +162,4 @@ fn siblings_that_collide_are_refused_by_the_linker_in_words() {
         let complaint = complaint(&built);
         assert!(complaint.contains(message), "{complaint}");
     }
-}
-
-#[test]
-fn what_no_linker_sees_is_refused_before_a_file_is_touched() {
-    let output = cargo("run", "name");
-    assert!(!output.status.success());
-    let complaint = complaint(&output);
-    assert!(complaint.contains("the name Left is claimed by Left"), "{complaint}");
 }

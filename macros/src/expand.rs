@@ -10,6 +10,7 @@ mod operations;
 mod primitive;
 mod slots;
 mod stored;
+mod symbols;
 mod uncalled;
 
 use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};

@@ -60,7 +60,8 @@ pub mod private {
     pub use super::guards::{
         Called, Claims, HandleOfPrimitive, HasOperations, IsHandle, Logged, NotResult,
         OperationError, Probe, ResultOf, Unregistered, WithoutHandle, assert_distinct, claims,
-        convert, crate_of, fresh, is_registered_as_claimed, reason, rebuild, unknown_operation,
+        convert, crate_of, fresh, is_named_as_claimed, is_registered_as_claimed, reason, rebuild,
+        unknown_operation,
     };
     pub use super::lock::Lock;
     pub use super::section::Rows;

@@ -4,12 +4,12 @@
 //! All in one `const _` in the primitive's own module: the linker takes object files whole, so the
 //! symbols must share one with the slice's element.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{format_ident, quote};
 use syn::spanned::Spanned;
 
-use super::no_fault;
 use super::slots::{self, Slot};
+use super::{no_fault, symbols};
 use crate::lock;
 use crate::model::Claim;
 
@@ -50,11 +50,11 @@ pub(super) fn expand(
     let wal_slots: Vec<_> =
         claim.wal.iter().map(|byte| (Slot::wal_type(byte.value), *byte)).collect();
     let slots = || id_slot.iter().chain(&wal_slots).map(|(slot, _)| *slot);
-    let owned = slots().map(|slot| owned(&private, slot, &primitive));
+    let owner = owner(&primitive);
+    let owned = slots().map(|slot| owned(&private, slot, &owner));
     let asked = [&id_slot[..], &wal_slots].map(|slots| slots::asked_by_claim(&private, slots));
-    let symbols =
-        slots().map(|slot| format!("freehold/1: {} is claimed by two primitives", slot.in_words()));
-    let symbols = symbols.map(|symbol| symbol_definition(&symbol));
+    let claimed = slots().map(Slot::in_words).chain([format!("the name {name}")]);
+    let symbols = symbols::defined(name, claimed);
     let first_byte = claim.wal.first().map_or(id.first, |byte| byte.first);
     let name_span = primitive.span();
     let faults =
@@ -70,12 +70,20 @@ pub(super) fn expand(
         #registered
 
         const _: () = {
+            mod primitive {
+                pub enum #owner {}
+            }
             #(#owned)*
             #(#asked)*
 
             const _: () = ::core::assert!(
                 #private::is_registered_as_claimed::<#primitive>(),
                 "TYPE_ID and WAL_TYPES are not what is registered: leave them out"
+            );
+            const _: () = ::core::assert!(
+                #private::is_named_as_claimed::<#primitive>(),
+                "NAME is not what is registered: leave it out, and write `name = \"..\"` in \
+                 `register!`, where the linker sees it"
             );
 
             #(#faults)*
@@ -107,39 +115,28 @@ pub(super) fn expand(
             static PRIMITIVE: #private::Descriptor =
                 #private::Descriptor::of::<#primitive>(ORIGIN, &FACTS);
 
-            mod symbols {
-                #(#symbols)*
-            }
+            #symbols
         };
     }
 }
 
-/// The impl shows in the note of the error, so it stands where the attribute does.
-fn owned(private: &TokenStream, slot: Slot, primitive: &TokenStream) -> TokenStream {
-    let owner = slot.owner();
-    quote! {
-        #[automatically_derived]
-        impl #private::slots::#owner<#primitive> for #private::slots::Program<0> {}
-    }
+/// Who owns what is claimed: a type of the primitive's name, and public, since the whole program asks
+/// for it and the primitive may be private.
+fn owner(primitive: &TokenStream) -> Ident {
+    let last = primitive.clone().into_iter().filter_map(|token| match token {
+        TokenTree::Ident(ident) => Some(ident),
+        _ => None,
+    });
+    let mut owner = last.last().unwrap_or_else(|| format_ident!("Primitive"));
+    owner.set_span(Span::mixed_site());
+    owner
 }
 
-/// A global symbol without an underscore or a mangled part: its name is what the linker prints.
-///
-/// Assembly, since an exported static is dropped under ThinLTO, and two of them with it.
-fn symbol_definition(symbol: &str) -> TokenStream {
-    let elf_and_coff = format!(".globl \"{symbol}\"\n\"{symbol}\":");
+/// The impl shows in the note of the error, so it stands where the attribute does.
+fn owned(private: &TokenStream, slot: Slot, owner: &Ident) -> TokenStream {
+    let of = slot.owner();
     quote! {
-        #[cfg(any(
-            target_arch = "x86",
-            target_arch = "x86_64",
-            target_arch = "arm",
-            target_arch = "aarch64",
-            target_arch = "arm64ec",
-            target_arch = "riscv32",
-            target_arch = "riscv64",
-            target_arch = "loongarch64",
-            target_arch = "s390x",
-        ))]
-        ::core::arch::global_asm!(#elf_and_coff);
+        #[automatically_derived]
+        impl #private::slots::#of<primitive::#owner> for #private::slots::Program<0> {}
     }
 }
