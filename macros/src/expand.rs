@@ -115,6 +115,12 @@ pub(crate) fn slots() -> TokenStream {
     slots::declared()
 }
 
+/// The symbol that two releases of freehold cannot both define.
+pub(crate) fn one_release() -> TokenStream {
+    let symbol = symbols::of_release();
+    quote!(const _: () = { #symbol };)
+}
+
 /// `assert_no_collisions!()`, of the crate that `krate` leads to.
 pub(crate) fn assert_no_collisions(krate: TokenStream) -> TokenStream {
     slots::asked_by_program(&krate)

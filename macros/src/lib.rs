@@ -109,6 +109,13 @@ pub fn slots(_: TokenStream) -> TokenStream {
     expand::slots().into()
 }
 
+/// A symbol that two releases of freehold cannot both define. For freehold itself.
+#[doc(hidden)]
+#[proc_macro]
+pub fn one_release(_: TokenStream) -> TokenStream {
+    expand::one_release().into()
+}
+
 /// `freehold::assert_no_collisions!()` by the path of freehold.
 #[doc(hidden)]
 #[proc_macro]

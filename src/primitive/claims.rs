@@ -3,7 +3,7 @@
 //! - 0x00 to 0x0f belong to the core. IDs 1 to 7 go with the block ID × 16; IDs from 8 take any
 //!   WAL types from 0x80.
 //! - Everything else that lists them comes from [`CLAIMS`], or is compared with it by a test.
-//! - A claim is also an impl, `WalType0x80OwnedBy<Counters> for Program<0>`: of two the compiler
+//! - A claim is also an impl, `WalType0x80OwnedBy<Counters> for Program`: of two the compiler
 //!   cannot choose one, and says so on both.
 
 /// A block of WAL types.
@@ -152,9 +152,15 @@ macro_rules! assert_no_collisions {
 
 /// Who owns what, as the compiler is told and asked.
 pub mod slots {
-    /// Any program. The number is the answer to the question before, always 0.
+    /// Any program.
     #[derive(Debug)]
-    pub struct Program<const ANSWER: usize>;
+    pub struct Program;
+
+    /// The answer to the question before, always 0. Where that question had none, this one is not
+    /// asked: its trait, not its receiver, is what has an error in it, since the compiler searches all
+    /// traits there are for the methods of a receiver that has one.
+    #[derive(Debug)]
+    pub struct After<const ANSWER: usize>;
 
     /// A value of the type that is asked for, which never comes to be.
     #[must_use]
@@ -164,7 +170,7 @@ pub mod slots {
 
     freehold_macros::slots!();
 
-    impl<const ANSWER: usize> Unclaimed for &Program<ANSWER> {}
+    impl Unclaimed for &Program {}
 }
 
 #[cfg(test)]

@@ -106,25 +106,24 @@ def write(path, text):
 
 def copy_of_freehold(directory, version, change):
     """The tree as another release of freehold. `change` is given each text, and its path."""
-    ignored = shutil.ignore_patterns("target", "ui", "outside", "collisions", "crash")
-    wanted = [path for path in REPOSITORY.iterdir() if path.is_file()]
-    wanted += [REPOSITORY / name for name in ("src", "macros", "examples", "tests")]
-    for top in wanted:
-        for path in [top] if top.is_file() else walk(top, ignored):
-            relative = path.relative_to(REPOSITORY)
-            text = path.read_text()
-            if path.name == "Cargo.toml":
-                text = re.sub(r'^version = "0\..*"$', f'version = "{version}"', text, flags=re.M)
-                text = re.sub(r'version = "=0\.[0-9.]+"', f'version = "={version}"', text)
-            write(directory / relative, change(relative, text))
+    files = [path for path in REPOSITORY.iterdir() if path.is_file()]
+    for name in ("src", "macros", "examples", "tests"):
+        files += [path for path in (REPOSITORY / name).rglob("*") if path.is_file()]
+    copied = set()
+    for path in files:
+        relative = path.relative_to(REPOSITORY)
+        if not {"ui", "outside", "collisions", "target", "__pycache__"}.isdisjoint(relative.parts):
+            continue
+        text = path.read_text()
+        if path.name == "Cargo.toml":
+            text = re.sub(r'^version = "0\..*"$', f'version = "{version}"', text, flags=re.M)
+            text = re.sub(r'version = "=0\.[0-9.]+"', f'version = "={version}"', text)
+        write(directory / relative, change(relative, text))
+        copied.add(directory / relative)
+    for path in directory.rglob("*"):
+        if path.is_file() and path not in copied:
+            path.unlink()
     return directory
-
-
-def walk(top, ignored):
-    for directory, names, files in os.walk(top):
-        skip = ignored(directory, names + files)
-        names[:] = [name for name in names if name not in skip]
-        yield from (Path(directory) / name for name in files if name not in skip)
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ class Settings:
     units: int = 16
     incremental: bool = False
 
-    def manifest(self):
+    def manifest(self, two_versions):
         incremental = str(self.incremental).lower()
         own = f"codegen-units = {self.units}\nincremental = {incremental}\n"
         others = "codegen-units = 16\nincremental = false\ndebug = false\n"
@@ -145,7 +144,7 @@ class Settings:
         return (
             f"[profile.{self.profile}]\n{inherits.get(self.profile, '')}{own}\n"
             f'[profile.{self.profile}.package."*"]\n{others}\n'
-            f'[profile.{self.profile}.package."left@2.0.0"]\n{own}'
+            + (f'[profile.{self.profile}.package."left@2.0.0"]\n{own}' if two_versions else "")
         )
 
 
@@ -188,7 +187,7 @@ class Graph:
         write(
             self.directory / "Cargo.toml",
             f'[workspace]\nmembers = [{members}]\nexclude = ["left-2"]\nresolver = "3"\n\n'
-            + settings.manifest(),
+            + settings.manifest((self.directory / "left-2").exists()),
         )
         lock = self.directory / "Cargo.lock"
         if not lock.exists() or lock.stat().st_mtime < (REPOSITORY / "Cargo.lock").stat().st_mtime:

@@ -54,7 +54,7 @@ pub(super) fn expand(
     let owned = slots().map(|slot| owned(&private, slot, &owner));
     let asked = [&id_slot[..], &wal_slots].map(|slots| slots::asked_by_claim(&private, slots));
     let claimed = slots().map(Slot::in_words).chain([format!("the name {name}")]);
-    let symbols = symbols::defined(name, claimed);
+    let symbols = symbols::of_claims(name, claimed);
     let first_byte = claim.wal.first().map_or(id.first, |byte| byte.first);
     let name_span = primitive.span();
     let faults =
@@ -137,6 +137,6 @@ fn owned(private: &TokenStream, slot: Slot, owner: &Ident) -> TokenStream {
     let of = slot.owner();
     quote! {
         #[automatically_derived]
-        impl #private::slots::#of<primitive::#owner> for #private::slots::Program<0> {}
+        impl #private::slots::#of<primitive::#owner> for #private::slots::Program {}
     }
 }

@@ -1,7 +1,7 @@
 //! The type IDs and WAL types as traits, one for each of the 512, and the questions that the compiler
 //! is asked about them.
 //!
-//! - A claim is an impl, `WalType0x80OwnedBy<Counters> for Program<0>`. Whose it is the compiler is
+//! - A claim is an impl, `WalType0x80OwnedBy<Counters> for Program`. Whose it is the compiler is
 //!   asked to infer, from a value that never comes to be: if there is one owner, it finds it; of two it
 //!   can choose none, falls back to the type of no value, and says the trait's message.
 //! - A trait for each value, since only a trait's message can say `WAL type 0x80`.
@@ -86,9 +86,9 @@ pub(super) fn declared() -> TokenStream {
                 label = "two primitives of this program claim it",
                 note = #note
             )]
-            pub trait #owner<P>: Sized {
+            pub trait #owner<P, const ANSWER: usize = 0>: Sized {
                 #[doc = #documented]
-                fn #question(self) -> P {
+                fn #question(self, _: After<ANSWER>) -> P {
                     never()
                 }
             }
@@ -101,7 +101,7 @@ pub(super) fn declared() -> TokenStream {
         pub trait Unclaimed: Sized {
             #(
                 /// Nobody's.
-                fn #questions<P>(self) -> P {
+                fn #questions<P, const ANSWER: usize>(self, _: After<ANSWER>) -> P {
                     never()
                 }
             )*
@@ -119,9 +119,9 @@ pub(super) fn asked_by_claim(private: &TokenStream, slots: &[(Slot, Byte)]) -> T
         let (owner, mut question) = (slot.owner(), slot.question());
         let trait_path = placed(quote!(#slots_path::#owner::), inside(byte.first));
         question.set_span(inside(byte.last));
-        let program = placed(quote!((#slots_path::Program::<{ #before }>)), inside(byte.last));
         // Not called by its path: then the error would point at the argument as well.
-        let ask = quote!(let ask = #trait_path #question; ask #program);
+        let after = quote!(#slots_path::After::<{ #before }>);
+        let ask = quote!(let ask = #trait_path #question; ask(#slots_path::Program, #after));
         answered(&mut before, &question, &inferred(&ask, &never))
     });
     let asked: Vec<_> = asked.collect();
@@ -141,13 +141,14 @@ pub(super) fn asked_by_program(krate: &TokenStream) -> TokenStream {
     let mut before = quote!(0);
     let of_type_ids = type_ids().map(|slot| {
         let question = slot.question();
-        inferred(&quote!(#slots::Program::<0>.#question()), &never)
+        inferred(&quote!(#slots::Program.#question(#slots::After::<0>)), &never)
     });
     let of_type_ids = quote!(#(let _ = #of_type_ids;)*);
     let of_type_ids = answered(&mut before, &format_ident!("type_ids"), &of_type_ids);
     let of_wal_types = wal_types().map(|slot| {
         let question = slot.question();
-        let ask = inferred(&quote!(#slots::Program::<{ #before }>.#question()), &never);
+        let ask = quote!(#slots::Program.#question(#slots::After::<{ #before }>));
+        let ask = inferred(&ask, &never);
         answered(&mut before, &question, &ask)
     });
     let of_wal_types: Vec<_> = of_wal_types.collect();

@@ -15,12 +15,22 @@ const ELF: &str = include_str!("symbols/elf.s");
 const MACH_O: &str = include_str!("symbols/macho.s");
 const COFF: &str = include_str!("symbols/coff.s");
 
-/// Defines a symbol for each thing that the primitive claims: `type ID 0x80`. Where there is no
-/// assembly there are no symbols, and the other nets hold.
-pub(super) fn defined(name: &str, claimed: impl Iterator<Item = String>) -> TokenStream {
-    // The number is the format's major: another major's claims are others.
-    let symbols: Vec<String> =
-        claimed.map(|what| format!("freehold/1: {what} is claimed by two primitives")).collect();
+/// A symbol for each thing that the primitive claims: `type ID 0x80`.
+pub(super) fn of_claims(name: &str, claimed: impl Iterator<Item = String>) -> TokenStream {
+    let said = claimed.map(|what| format!("{what} is claimed by two primitives"));
+    defined(name, said)
+}
+
+/// The symbol of freehold itself: two releases of one major would meet in the linked slice.
+pub(super) fn of_release() -> TokenStream {
+    let said = "this program has two releases of freehold, cargo tree --duplicates shows why";
+    defined("freehold", [said.to_owned()].into_iter())
+}
+
+/// Where there is no assembly there are no symbols, and the other nets hold.
+fn defined(name: &str, said: impl Iterator<Item = String>) -> TokenStream {
+    // The number is the format's major: another major's symbols are others.
+    let symbols: Vec<String> = said.map(|said| format!("freehold/1: {said}")).collect();
     let text = |form: &str| -> String {
         let form = form.replace("NAME", name);
         symbols.iter().map(|symbol| form.replace("SYMBOL", symbol)).collect()
