@@ -15,7 +15,7 @@ use syn::{
 };
 
 use crate::errors::Errors;
-use crate::model::{Claim, Field, FieldFact, Former, Operations, Primitive};
+use crate::model::{Claim, Field, FieldFacts, Operations, Primitive};
 use crate::parse;
 
 pub(crate) use claims::claim;
@@ -99,8 +99,7 @@ fn keyword_and_name(item: &Item) -> TokenStream {
 #[derive(Default)]
 struct Said {
     rebuild: Option<syn::Expr>,
-    was: Option<LitStr>,
-    former: Option<Former>,
+    facts: FieldFacts,
 }
 
 /// Takes our attributes off the fields.
@@ -112,10 +111,21 @@ fn fields(item: &mut ItemStruct, errors: &mut Errors) -> Vec<Field> {
             None => Member::Unnamed(index.into()),
         };
         let mut own = Errors::default();
-        let Said { rebuild, was, former } = said(&mut field.attrs, &mut own);
-        let table = was.as_ref().map_or_else(|| label(&member), LitStr::value);
+        let Said { rebuild, facts: FieldFacts { was, name, from } } =
+            said(&mut field.attrs, &mut own);
+        let table = was.as_ref().or(name.as_ref()).map_or_else(|| label(&member), LitStr::value);
         if let Some(was) = &was {
             former_name(was, &member, &mut own);
+        }
+        if let Some(former) = from.as_ref().filter(|former| former.table == table) {
+            own.at(
+                former.at,
+                format!(
+                    "`{table}` is what the old field is called in the data, and the new one needs \
+                     another name there: rename the field, or write \
+                     `#[field(name = \"{table}_2\", from = ..)]`"
+                ),
+            );
         }
         if own.is_empty()
             && rebuild.is_none()
@@ -140,7 +150,7 @@ fn fields(item: &mut ItemStruct, errors: &mut Errors) -> Vec<Field> {
         }
         let cfgs = field.attrs.iter().filter(|each| each.path().is_ident("cfg")).cloned().collect();
         let ty = peeled(&field.ty).clone();
-        fields.push(Field { member, ty, table, former, rebuild, cfgs });
+        fields.push(Field { member, ty, table, former: from, rebuild, cfgs });
     }
     fields
 }
@@ -169,11 +179,7 @@ fn said(attributes: &mut Vec<Attribute>, errors: &mut Errors) -> Said {
         } else if attribute.path().is_ident("index") {
             said.rebuild = parse::index(arguments_of(attribute), attribute, errors);
         } else {
-            match parse::field(arguments_of(attribute), attribute, errors) {
-                Some(FieldFact::Was(name)) => said.was = Some(name),
-                Some(FieldFact::From(former)) => said.former = Some(*former),
-                None => {}
-            }
+            said.facts = parse::field(arguments_of(attribute), attribute, errors).unwrap_or_default();
             if index {
                 errors.on(
                     attribute,

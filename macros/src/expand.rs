@@ -49,7 +49,7 @@ pub(crate) fn operations(arguments: TokenStream, item: TokenStream) -> TokenStre
         let item = without_ours(item);
         return quote!(#item #silent #errors);
     };
-    let code = operations::expand(&operations);
+    let code = operations::expand(&operations, errors.is_empty());
     let errors = errors.into_tokens();
     quote!(#code #errors)
 }

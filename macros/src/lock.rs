@@ -60,14 +60,31 @@ pub(crate) fn expression(private: &TokenStream, locked: bool) -> TokenStream {
 
 /// The versions of a WAL type that are retired: their numbers are never given again.
 pub(crate) fn retired_versions(wal_type: u8) -> Vec<u8> {
+    let retired = format!("retired {wal_type:#04x} v");
+    facts_of_this_crate()
+        .iter()
+        .filter_map(|fact| fact.strip_prefix(&*retired)?.parse().ok())
+        .collect()
+}
+
+/// The newest version of a WAL type, if that is retired: then nothing comes after it.
+pub(crate) fn retired_at(wal_type: u8) -> Option<u8> {
+    let key = format!("{wal_type:#04x} v");
+    let facts = facts_of_this_crate();
+    let versions = facts.iter().filter_map(|fact| fact.strip_prefix(&*key)?.split(' ').next());
+    let newest = versions.filter_map(|version| version.parse().ok()).max()?;
+    let whole = format!("retired {wal_type:#04x}");
+    let is_retired = retired_versions(wal_type).contains(&newest) || facts.contains(&whole);
+    is_retired.then_some(newest)
+}
+
+/// What stands behind the owner in every line about the crate that is compiled.
+fn facts_of_this_crate() -> Vec<String> {
     let Some(compiled) = Compiled::by_cargo() else { return Vec::new() };
     let text = read(&compiled.lock).unwrap_or_default();
     let own = format!("{}::", compiled.crate_name);
-    let retired = format!(" retired {wal_type:#04x} v");
-    text.lines()
-        .filter(|line| line.starts_with(&own))
-        .filter_map(|line| line.split_once(&retired)?.1.trim_end().parse().ok())
-        .collect()
+    let facts = text.lines().filter(|line| line.starts_with(&own));
+    facts.filter_map(|line| Some(line.split_once(' ')?.1.trim_end().to_owned())).collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the compiler reads a source file, no database")]

@@ -54,15 +54,20 @@ pub(crate) struct Field {
 pub(crate) struct Former {
     /// Its name.
     pub(crate) table: String,
+    pub(crate) at: Span,
     pub(crate) ty: Type,
     /// What makes the new one of it.
     pub(crate) convert: ExprClosure,
 }
 
 /// What `#[field(..)]` says.
-pub(crate) enum FieldFact {
-    Was(LitStr),
-    From(Box<Former>),
+#[derive(Default)]
+pub(crate) struct FieldFacts {
+    /// The name that its content has in older sections, and keeps.
+    pub(crate) was: Option<LitStr>,
+    /// What it is called in the data.
+    pub(crate) name: Option<LitStr>,
+    pub(crate) from: Option<Former>,
 }
 
 /// An impl block with `#[operations]`.

@@ -14,7 +14,7 @@
 //! wal         = byte ("," "version" "=" number | "," "name" "=" string | "," "effect"
 //!             | "," "replay_only")*
 //! index       = "rebuild" "=" Expr
-//! field       = "was" "=" string | "from" "=" "|" Ident ":" Type "|" Expr
+//! field       = ("was" "=" string | "name" "=" string | "from" "=" "|" Ident ":" Type "|" Expr)*
 //! ```
 
 mod facts;
@@ -28,7 +28,7 @@ use syn::{Expr, ExprLit, Lit, LitInt, LitStr, Pat, Path, RangeLimits, Token};
 
 use self::facts::{Fact, Value, Word, wanting};
 use crate::errors::Errors;
-use crate::model::{Byte, Claim, FieldFact, Former, Wal};
+use crate::model::{Byte, Claim, FieldFacts, Former, Wal};
 
 /// What `#[primitive(..)]` knows.
 const CLAIM: &[Word] = &[
@@ -302,29 +302,33 @@ pub(crate) fn field(
     tokens: TokenStream,
     at: &impl ToTokens,
     errors: &mut Errors,
-) -> Option<FieldFact> {
-    const FIELD: &[Word] = &[("was", "was = \"old\""), ("from", "from = |old: OldType| ..")];
+) -> Option<FieldFacts> {
+    const FIELD: &[Word] = &[
+        ("was", "was = \"old\""),
+        ("name", "name = \"new\""),
+        ("from", "from = |old: OldType| .."),
+    ];
     const REMEDY: &str = "which field was it before? write `#[field(was = \"old\")]`, or \
                           `#[field(from = |old: OldType| ..)]` if it had another type";
     let facts = facts::facts(tokens, FIELD, errors);
-    if facts.lacks("was") && facts.lacks("from") {
+    if facts.lacks("was") && facts.lacks("from") && facts.lacks("name") {
         errors.on(at, REMEDY);
     }
-    let mut facts = facts.facts.into_iter();
-    let Fact { word, value, .. } = facts.next()?;
-    if let Some(second) = facts.next() {
-        errors.on(second.name, "`was` and `from` say the same: leave one out");
-    }
-    match (word, value) {
-        ("was", Value::Expr(value)) => errors.keep(text(&value)).map(FieldFact::Was),
-        ("from", Value::Expr(value)) => {
-            errors.keep(former(&value)).map(Box::new).map(FieldFact::From)
-        }
-        _ => {
-            errors.on(at, REMEDY);
-            None
+    let mut said = FieldFacts::default();
+    for Fact { name, word, written, value } in facts.facts {
+        match (word, value) {
+            ("was", Value::Expr(value)) => said.was = errors.keep(text(&value)),
+            ("name", Value::Expr(value)) => said.name = errors.keep(text(&value)),
+            ("from", Value::Expr(value)) => said.from = errors.keep(former(&value)),
+            _ => errors.on(&name, wanting(word, written)),
         }
     }
+    if let Some(was) = &said.was
+        && (said.name.is_some() || said.from.is_some())
+    {
+        errors.on(was, "`was` is for the same content under another name: leave it out");
+    }
+    Some(said)
 }
 
 /// `|old_name: OldType| ..`
@@ -335,6 +339,7 @@ fn former(expr: &Expr) -> syn::Result<Former> {
     {
         return Ok(Former {
             table: name.ident.unraw().to_string(),
+            at: name.ident.span(),
             ty: (*typed.ty).clone(),
             convert: closure.clone(),
         });

@@ -45,6 +45,10 @@ pub trait PrimitiveStorageExt: Registered + Clone + Default + Send + Sync + 'sta
     /// Its operations in all their versions, as far as they are known.
     const OPERATIONS: &'static [OperationShape] = &[];
 
+    /// Nothing was wrong with its operations.
+    #[doc(hidden)]
+    const SOUND: bool = true;
+
     /// What `tx.on::<P>()` returns. By hand: `freehold::Handle<'tx, Self>`.
     type Handle<'tx>: From<Handle<'tx, Self>>;
     /// One operation with its arguments, for [`Handle::log`].
@@ -117,6 +121,9 @@ pub trait Registered {
 pub trait Operations {
     /// All operations in all their versions.
     const OPERATIONS: &'static [OperationShape];
+    /// Nothing was wrong with the block: else there is no use in asking what is missing in it.
+    #[doc(hidden)]
+    const SOUND: bool = true;
 
     /// Calls the method that the entry names.
     ///

@@ -49,7 +49,7 @@ pub trait Logged {}
 #[diagnostic::on_unimplemented(
     message = "this version of the operation is kept for old records: only replay calls it",
     label = "not the newest version",
-    note = "call the method of the same WAL type without `version = ..`"
+    note = "call the method of the same WAL type without `version = ..`; one that is `replay_only` has none"
 )]
 pub trait Called {}
 
@@ -81,6 +81,8 @@ impl<H: IsHandle> HandleOfPrimitive for H {}
 pub trait HasOperations {
     /// As [`Operations::OPERATIONS`].
     const OPERATIONS: &'static [OperationShape];
+    /// As [`Operations::SOUND`].
+    const SOUND: bool;
 
     /// As [`Operations::apply`].
     ///
@@ -93,6 +95,7 @@ pub trait HasOperations {
 #[diagnostic::do_not_recommend]
 impl<P: Operations> HasOperations for P {
     const OPERATIONS: &'static [OperationShape] = P::OPERATIONS;
+    const SOUND: bool = P::SOUND;
 
     #[inline]
     fn apply(&mut self, entry: &WalEntry<'_>, context: &OpContext) -> Result<(), Reason> {

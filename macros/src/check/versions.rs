@@ -10,6 +10,15 @@ pub(super) fn number(operations: &mut Vec<Operation>, errors: &mut Errors) -> Ve
     for index in 0..operations.len() {
         if operations[index].wal.version.is_none() {
             let byte = operations[index].wal.byte.value;
+            if let Some(version) = lock::retired_at(byte) {
+                errors.at(
+                    operations[index].wal.byte.first,
+                    format!(
+                        "freehold.lock: {byte:#04x} is retired with its newest version {version}: \
+                         delete this method, or take another WAL type"
+                    ),
+                );
+            }
             match highest_written(operations, byte) {
                 Some(u8::MAX) => errors.at(
                     operations[index].wal.byte.first,

@@ -9,7 +9,8 @@ use syn::{GenericArgument, Ident, ItemImpl, PathArguments, Type};
 use super::{handle, handle_name, itself, no_fault, placed, shape_of, uncalled};
 use crate::model::{Argument, Effect, Kind, Operation, Operations, Output};
 
-pub(super) fn expand(operations: &Operations) -> TokenStream {
+/// `sound`: nothing was wrong with the block.
+pub(super) fn expand(operations: &Operations, sound: bool) -> TokenStream {
     let Operations { krate, block, primitive, operations, uncalled } = operations;
     let private = quote!(#krate::__private);
     let handle = handle_name(primitive);
@@ -19,12 +20,14 @@ pub(super) fn expand(operations: &Operations) -> TokenStream {
     let shapes = operations.iter().map(|operation| shape(krate, operation));
     let arms = operations.iter().map(|operation| arm(krate, primitive, operation));
     let claimed = operations.iter().map(|operation| claimed(krate, primitive, operation));
-    let locked = operations.iter().map(|operation| locked(krate, primitive, operation));
+    let locked =
+        operations.iter().filter(|_| sound).map(|operation| locked(krate, primitive, operation));
     let guards = operations.iter().filter_map(|operation| guard(&private, operation));
     let stand_in = handle::stand_in(primitive);
     let required = handle::required(krate, primitive);
     let body = quote! {
         const OPERATIONS: &'static [#krate::OperationShape] = &[#(#shapes),*];
+        const SOUND: bool = #sound;
 
         #[inline]
         fn apply(

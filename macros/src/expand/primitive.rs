@@ -59,7 +59,7 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
         stored.iter().filter_map(|field| Some((*field, field.former.as_ref()?))).collect();
     let conversions = formers.iter().map(|(field, former)| {
         let Field { member, ty, cfgs, .. } = field;
-        let Former { table, ty: former_ty, convert } = former;
+        let Former { table, ty: former_ty, convert, .. } = former;
         quote! {
             #(#cfgs)*
             if let ::core::option::Option::Some(value) =
@@ -133,6 +133,7 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
             };
             const OPERATIONS: &'static [#krate::OperationShape] =
                 #operations::OPERATIONS;
+            const SOUND: bool = #operations::SOUND;
 
             type Handle<'tx> = #handle_name<'tx>;
             type Operation<'op> = #krate::WalEntry<'op>;

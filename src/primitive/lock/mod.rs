@@ -251,6 +251,9 @@ const fn other_operation<P: PrimitiveStorageExt>(
 /// Whether every operation of the lock is still in the code.
 #[must_use]
 pub const fn kept<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
+    if !P::SOUND {
+        return Text::new();
+    }
     let lines = lock.lines();
     let mut index = 0;
     while index < lines.len() {

@@ -37,7 +37,7 @@ const CANDIDATES: u32 = 512;
 
 /// How many entries a golden history has at most, and how many bytes of arguments and rows.
 const ENTRIES_MAX: usize = 12;
-const BYTES_MAX: usize = 2048;
+const BYTES_MAX: usize = 768;
 
 /// Every golden history in the lock of the package in `directory` still gives the state that it gave
 /// when it was written; and every operation of a primitive that is in the lock has one, if that is
@@ -213,13 +213,14 @@ impl Golden {
         Ok(Golden { wal_type, version, section_version: P::SECTION_VERSION, rows, history })
     }
 
-    /// More operations before it, then fewer bytes.
+    /// More operations in it, then more of a state, then fewer bytes.
     fn tells_more_than(&self, other: &Golden) -> bool {
         let score = |golden: &Golden| {
             let kinds: BTreeSet<u8> = golden.history.iter().map(|step| step.wal_type).collect();
             let arguments: usize = golden.history.iter().map(|step| step.payload.len()).sum();
             let bytes = arguments + golden.rows.len();
-            (bytes <= BYTES_MAX, kinds.len(), usize::MAX - bytes)
+            let rows: usize = golden.rows.0.iter().map(|(_, rows)| rows.len()).sum();
+            (bytes <= BYTES_MAX, kinds.len(), rows, golden.history.len(), usize::MAX - bytes)
         };
         score(self) > score(other)
     }
