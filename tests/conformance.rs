@@ -587,3 +587,92 @@ mod changed {
         assert!(!both.status.success());
     }
 }
+
+/// Fields made of older ones: an old snapshot and the old log must come to the same.
+mod migrated {
+    use super::*;
+
+    /// A primitive whose section had `count: u64` before; `$per` makes thousandths of it.
+    macro_rules! distance {
+        ($name:ident, $id:literal, $per:literal) => {
+            /// Thousandths of steps.
+            #[primitive(id = $id, wal = $id, section_version = 2)]
+            #[derive(Clone, Default, PartialEq)]
+            pub(crate) struct $name {
+                #[field(from = |count: u64| count * $per)]
+                thousandths: u64,
+            }
+
+            #[operations]
+            impl $name {
+                #[wal($id)]
+                fn step(&mut self, times: u8) {
+                    self.thousandths = self.thousandths.saturating_add(u64::from(times) * 1000);
+                }
+            }
+        };
+    }
+
+    distance!(Distance, 0xd5, 1000);
+    distance!(Misread, 0xd6, 100);
+
+    /// As a build before the change wrote it: five steps, and a section with `count` 5.
+    fn old_line(name: &str, wal_type: u8) -> String {
+        format!(
+            "conformance::{name} golden {wal_type:#04x} v1 section v1 00000000 \
+             state f59c40fa=0500000000000000 history {wal_type:#04x}.1=05\n"
+        )
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the test arranges a lock, no database")]
+    fn lock(text: &str) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("freehold.lock"), text).unwrap();
+        directory
+    }
+
+    #[test]
+    fn a_field_that_is_made_rightly_passes() {
+        let lock = lock(&old_line("Distance", 0xd5));
+        let calls = (1..9u8).prop_map(|times| call!(Distance, step(times)));
+        let directory = lock.path().to_str().unwrap();
+        kit::check::<Distance>(kit::Rule::GoldenHistoriesAreKept, calls, directory);
+    }
+
+    #[test]
+    fn a_field_that_is_made_wrongly_is_caught() {
+        let lock = lock(&old_line("Misread", 0xd6));
+        let directory = lock.path().to_str().unwrap();
+        let calls = || (1..9u8).prop_map(|times| call!(Misread, step(times)));
+        let rule: Rule<'_> = Box::new(|| {
+            kit::check::<Misread>(kit::Rule::GoldenHistoriesAreKept, calls(), directory);
+        });
+        let said = caught_by(
+            "GoldenHistoriesAreKept",
+            "makes a field wrongly of an older one",
+            vec![("GoldenHistoriesAreKept", rule)],
+        );
+        assert!(said.contains("the field `thousandths` differs"), "{said}");
+        assert!(said.contains("what a new field is made of is not what the log says"), "{said}");
+    }
+
+    #[test]
+    fn a_history_that_needs_a_retired_operation_is_replaced() {
+        let retired = format!(
+            "locked\n{}conformance::Distance retired 0xd5 v1\n",
+            old_line("Distance", 0xd5)
+        );
+        let lock = lock(&retired);
+        let directory = lock.path().to_str().unwrap();
+        let calls = || (1..9u8).prop_map(|times| call!(Distance, step(times)));
+        let rule: Rule<'_> = Box::new(|| {
+            kit::check::<Distance>(kit::Rule::GoldenHistoriesAreKept, calls(), directory);
+        });
+        let said = caught_by(
+            "GoldenHistoriesAreKept",
+            "its golden history needs what is retired",
+            vec![("GoldenHistoriesAreKept", rule)],
+        );
+        assert!(said.contains("has no golden history of `step` (0xd5 version 1)"), "{said}");
+    }
+}
