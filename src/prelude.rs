@@ -3,8 +3,8 @@
 pub use crate::{
     Apply, Bytes, Handle, OpContext, OrdMap, OrdSet, PayloadWriter, PrimitiveRegistry,
     PrimitiveStorageExt, Reason, SectionReader, SectionWriter, SnapshotSectionHeader, Stored,
-    Vector, WalEntry, operations, primitive, primitive_for_wal_type, register,
-    snapshot_primitive_ids, wal, wal_ranges,
+    Vector, WalEntry, assert_no_collisions, operations, primitive, primitive_for_wal_type,
+    register, snapshot_primitive_ids, wal, wal_ranges,
 };
 pub use crate::{
     Control, Database, Durability, Error, Lsn, Options, Pending, Result, Run, RunId, RunNameError,

@@ -420,7 +420,7 @@ mod bare {
     /// A struct.
     #[derive(fh::Stored)]
     #[stored(crate = renamed)]
-    pub struct Wide {
+    pub(crate) struct Wide {
         /// A field.
         pub a: u8,
         /// Another.
@@ -430,7 +430,7 @@ mod bare {
     /// An enum.
     #[derive(fh::Stored)]
     #[stored(crate = ::renamed)]
-    pub enum Either {
+    pub(crate) enum Either {
         /// One.
         Left(u8),
         /// The other.
@@ -448,7 +448,7 @@ mod bare {
     /// A primitive.
     #[fh::primitive(id = 0xe5, wal = 0xe5..=0xe7, crate = renamed)]
     #[derive(::std::clone::Clone, ::std::default::Default)]
-    pub struct Bare {
+    pub(crate) struct Bare {
         pairs: fh::OrdMap<u8, Pair<u8>>,
         #[index(rebuild = |bare| bare.pairs.len())]
         len: usize,
@@ -456,7 +456,7 @@ mod bare {
 
     /// An error.
     #[derive(::std::fmt::Debug)]
-    pub struct Full;
+    pub(crate) struct Full;
 
     impl ::std::fmt::Display for Full {
         fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
@@ -470,7 +470,11 @@ mod bare {
     impl Bare {
         /// Puts.
         #[wal(0xe5)]
-        pub fn put(&mut self, key: u8, either: Either) -> ::std::result::Result<usize, Full> {
+        pub(crate) fn put(
+            &mut self,
+            key: u8,
+            either: Either,
+        ) -> ::std::result::Result<usize, Full> {
             let value = match either {
                 Either::Left(value) => value,
                 Either::Right { wide } => wide.a,
@@ -486,13 +490,16 @@ mod bare {
 
         /// An effect.
         #[wal(0xe6, effect)]
-        pub fn clear(&self, _why: impl ::std::convert::Into<::std::string::String>) -> (u8, ()) {
+        pub(crate) fn clear(
+            &self,
+            _why: impl ::std::convert::Into<::std::string::String>,
+        ) -> (u8, ()) {
             (0, ())
         }
 
         /// A slice.
         #[wal(0xe7)]
-        pub fn bytes(&mut self, bytes: &[u8], of: ::std::option::Option<&str>) {
+        pub(crate) fn bytes(&mut self, bytes: &[u8], of: ::std::option::Option<&str>) {
             let _ = (bytes, of);
         }
     }
@@ -739,7 +746,7 @@ mod strict {
 
     /// How full it is.
     #[derive(Clone, Debug, PartialEq, Stored)]
-    pub enum Level {
+    pub(crate) enum Level {
         /// So many.
         Known(u64),
         /// As somebody said.
@@ -752,12 +759,12 @@ mod strict {
     /// No place is left.
     #[derive(Debug, thiserror::Error)]
     #[error("full")]
-    pub struct Full;
+    pub(crate) struct Full;
 
     /// A tank.
     #[primitive(id = 0xc8, wal = 0xc8..=0xcb)]
     #[derive(Clone, Debug, Default, PartialEq)]
-    pub struct Tank {
+    pub(crate) struct Tank {
         levels: OrdMap<String, Level>,
         drained: u64,
         #[index(rebuild = |tank| tank.levels.len())]
@@ -774,19 +781,19 @@ mod strict {
         ///
         /// [`Full`].
         #[wal(0xc8)]
-        pub fn fill(&mut self, name: &str, level: &Level) -> Result<usize, Full> {
+        pub(crate) fn fill(&mut self, name: &str, level: &Level) -> Result<usize, Full> {
             self.place(name, (level, [(); Self::MOST]))
         }
 
         /// As it was once.
         #[wal(0xc8, version = 1)]
-        pub fn fill_one(&mut self, name: String, level: u64) {
+        pub(crate) fn fill_one(&mut self, name: String, level: u64) {
             self.levels.insert(name, Level::Known(level));
         }
 
         /// Is called no more.
         #[wal(0xc9, replay_only)]
-        pub fn drain(&mut self, _: &OpContext) -> u64 {
+        pub(crate) fn drain(&mut self, _: &OpContext) -> u64 {
             self.levels.clear();
             self.drained += 1;
             self.drained
@@ -794,14 +801,14 @@ mod strict {
 
         /// Says what it is.
         #[wal(0xca)]
-        pub fn say(&mut self, name: impl Into<String>, text: impl AsRef<str>) {
+        pub(crate) fn say(&mut self, name: impl Into<String>, text: impl AsRef<str>) {
             let text = text.as_ref().to_owned();
             self.levels.insert(name.into(), Level::Said { text });
         }
 
         /// Forgets the first.
         #[wal(0xcb, effect)]
-        pub fn forget(&self, _before: usize) -> (String, Option<Level>) {
+        pub(crate) fn forget(&self, _before: usize) -> (String, Option<Level>) {
             let (name, level) = self.levels.iter().next().unzip();
             (name.cloned().unwrap_or_default(), level.cloned())
         }

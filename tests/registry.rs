@@ -128,10 +128,32 @@ fn siblings_that_do_not_collide_link_and_are_both_registered() {
 }
 
 #[test]
+fn siblings_that_collide_are_refused_by_the_compiler_where_the_program_asks() {
+    let checked = cargo("check", "asks");
+    assert!(checked.status.success(), "nothing collides: {}", complaint(&checked));
+    assert_eq!(complaint(&checked), "", "a program that asks is not warned of the question");
+    for (feature, message, rights) in [
+        ("wal-type", "WAL type 0x83", "id = 0x84, wal = [0x83..=0x85, 0xff]"),
+        ("type-id", "type ID 0x81", "id = 0x81, wal = [0x84, 0xff]"),
+        ("wal-type,type-id", "type ID 0x81", "id = 0x81, wal = [0x83..=0x85, 0xff]"),
+    ] {
+        let checked = cargo("check", &format!("asks,{feature}"));
+        assert!(!checked.status.success(), "{feature}: a program with a collision was checked");
+        let complaint = complaint(&checked);
+        let message = format!("error[E0277]: {message} is claimed by two primitives");
+        assert!(complaint.starts_with(&message), "{complaint}");
+        assert!(complaint.contains("#[primitive(id = 0x81, wal = 0x81..=0x83)]"), "{complaint}");
+        assert!(complaint.contains(rights), "{complaint}");
+        assert_eq!(complaint.matches("error[").count(), 1, "one error a collision: {complaint}");
+    }
+}
+
+#[test]
 fn siblings_that_collide_are_refused_by_the_linker_in_words() {
     for (feature, message) in [
         ("wal-type", "freehold/1: WAL type 0x83 is claimed by two primitives"),
         ("type-id", "freehold/1: type ID 0x81 is claimed by two primitives"),
+        ("name", "freehold/1: the name Left is claimed by two primitives"),
     ] {
         let checked = cargo("check", feature);
         assert!(checked.status.success(), "neither crate sees the other: {}", complaint(&checked));
@@ -140,12 +162,4 @@ fn siblings_that_collide_are_refused_by_the_linker_in_words() {
         let complaint = complaint(&built);
         assert!(complaint.contains(message), "{complaint}");
     }
-}
-
-#[test]
-fn what_no_linker_sees_is_refused_before_a_file_is_touched() {
-    let output = cargo("run", "name");
-    assert!(!output.status.success());
-    let complaint = complaint(&output);
-    assert!(complaint.contains("the name Left is claimed by Left"), "{complaint}");
 }

@@ -8,7 +8,9 @@ mod conformance;
 mod handle;
 mod operations;
 mod primitive;
+mod slots;
 mod stored;
+mod symbols;
 mod uncalled;
 
 use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
@@ -106,6 +108,22 @@ fn name_of(item: &TokenStream) -> Option<(Visibility, Ident)> {
         Item::Union(item) => Some((item.vis, item.ident)),
         _ => None,
     }
+}
+
+/// The traits that claims are impls of, for freehold itself.
+pub(crate) fn slots() -> TokenStream {
+    slots::declared()
+}
+
+/// The symbol that two releases of freehold cannot both define.
+pub(crate) fn one_release() -> TokenStream {
+    let symbol = symbols::of_release();
+    quote!(const _: () = { #symbol };)
+}
+
+/// `assert_no_collisions!()`, of the crate that `krate` leads to.
+pub(crate) fn assert_no_collisions(krate: TokenStream) -> TokenStream {
+    slots::asked_by_program(&krate)
 }
 
 /// An item that was not understood, without the attributes that nobody else knows.

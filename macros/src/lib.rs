@@ -101,3 +101,24 @@ pub fn register(arguments: TokenStream) -> TokenStream {
 pub fn conformance(arguments: TokenStream) -> TokenStream {
     expand::conformance(arguments.into()).into()
 }
+
+/// What `#[primitive]` implements for a type ID or a WAL type. For freehold itself.
+#[doc(hidden)]
+#[proc_macro]
+pub fn slots(_: TokenStream) -> TokenStream {
+    expand::slots().into()
+}
+
+/// A symbol that two releases of freehold cannot both define. For freehold itself.
+#[doc(hidden)]
+#[proc_macro]
+pub fn one_release(_: TokenStream) -> TokenStream {
+    expand::one_release().into()
+}
+
+/// `freehold::assert_no_collisions!()` by the path of freehold.
+#[doc(hidden)]
+#[proc_macro]
+pub fn assert_no_collisions(krate: TokenStream) -> TokenStream {
+    expand::assert_no_collisions(krate.into()).into()
+}

@@ -158,7 +158,7 @@ impl Database {
         };
         let opened = recovery::open(&disk, registry, &options.recovery())?;
         for warning in opened.report.warnings() {
-            (options.on_warning)(path, &warning);
+            options.warn(path, &warning);
         }
         let core = Arc::new(Core::on_disk(disk, opened, &options));
         let ticker = if simulated { None } else { Some(Ticker::start(&core)?) };

@@ -52,7 +52,7 @@ pub struct Options {
     pub(crate) snapshots_kept: usize,
     pub(crate) require_linked: bool,
     pub(crate) detached: BTreeSet<Box<str>>,
-    pub(crate) on_warning: Warn,
+    pub(crate) on_warning: Option<Warn>,
     pub(crate) unsynced_bytes_max: usize,
     pub(crate) threads: usize,
     pub(crate) clock: Clock,
@@ -79,9 +79,17 @@ const UNSYNCED_BYTES_MAX_DEFAULT: usize = 32 << 20;
 /// What is called with a database's directory and a warning about it.
 type Warn = Arc<dyn Fn(&Path, &str) + Send + Sync>;
 
-fn print_warning(path: &Path, warning: &str) {
-    // Nobody is left to tell if this cannot be written.
-    let _ = writeln!(std::io::stderr(), "freehold: {}: {warning}", path.display());
+impl Options {
+    /// Tells of what opening the database in `path` found. Nobody waits for a word from a simulated
+    /// disk.
+    pub(super) fn warn(&self, path: &Path, warning: &str) {
+        match &self.on_warning {
+            Some(warn) => warn(path, warning),
+            None if self.disk.is_some() => {}
+            // Nobody is left to tell if this cannot be written.
+            None => drop(writeln!(std::io::stderr(), "freehold: {}: {warning}", path.display())),
+        }
+    }
 }
 
 impl Default for Options {
@@ -94,7 +102,7 @@ impl Default for Options {
             snapshots_kept: 2,
             require_linked: false,
             detached: BTreeSet::new(),
-            on_warning: Arc::new(print_warning),
+            on_warning: None,
             unsynced_bytes_max: UNSYNCED_BYTES_MAX_DEFAULT,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             clock: clock::system(),
@@ -173,7 +181,7 @@ impl Options {
     ///
     /// [`RecoveryReport::warnings`]: crate::RecoveryReport::warnings
     pub fn on_warning(mut self, warn: impl Fn(&Path, &str) + Send + Sync + 'static) -> Options {
-        self.on_warning = Arc::new(warn);
+        self.on_warning = Some(Arc::new(warn));
         self
     }
 

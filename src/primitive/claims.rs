@@ -3,8 +3,8 @@
 //! - 0x00 to 0x0f belong to the core. IDs 1 to 7 go with the block ID × 16; IDs from 8 take any
 //!   WAL types from 0x80.
 //! - Everything else that lists them comes from [`CLAIMS`], or is compared with it by a test.
-//! - A claim is also an impl, `OwnedBy<Counters> for wal_type::x80`: of two the compiler cannot
-//!   choose one, and says so on both.
+//! - A claim is also an impl, `WalType0x80OwnedBy<Counters> for Program`: of two the compiler
+//!   cannot choose one, and says so on both.
 
 /// A block of WAL types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,57 +116,60 @@ pub fn primitive_for_wal_type(wal_type: u8) -> Option<&'static str> {
         .map(|claim| claim.name)
 }
 
-/// A type ID or a WAL type that `P` claims.
-#[doc(hidden)]
-pub trait OwnedBy<P> {}
-
-/// Asks the compiler who owns the WAL type `S`. It cannot tell if there are two, and prints this
-/// function's name.
-#[doc(hidden)]
-pub const fn this_wal_type_is_claimed_by_two_primitives<S: OwnedBy<P>, P>() {}
-
-/// Asks the same of a type ID.
-#[doc(hidden)]
-pub const fn this_type_id_is_claimed_by_two_primitives<S: OwnedBy<P>, P>() {}
-
-/// A type for each of the 256 values, with hexadecimal digits in its name, since a const generic
-/// would print decimal ones.
-macro_rules! slots {
-    ($module:ident $doc:literal: $($name:ident)*) => {
-        #[doc = $doc]
-        #[doc(hidden)]
-        pub mod $module {
-            $(#[expect(non_camel_case_types, reason = "the digits are read, not the case")]
-            #[derive(Debug)]
-            pub enum $name {})*
-        }
+/// Refuses to compile if two primitives of the program claim the same type ID or WAL type.
+///
+/// Say it once, anywhere in the program. Then also two crates that know nothing of each other are
+/// refused by `cargo check` and in the editor, with both attributes shown, and not only by the linker.
+///
+/// ```standalone_crate
+/// use freehold::prelude::*;
+///
+/// freehold::assert_no_collisions!();
+///
+/// /// Named counters.
+/// #[primitive(id = 0x80, wal = 0x80..=0x81)]
+/// #[derive(Clone, Default)]
+/// struct Counters {
+///     counts: OrdMap<String, i64>,
+/// }
+///
+/// #[operations]
+/// impl Counters {}
+///
+/// fn main() -> freehold::Result<()> {
+///     assert_eq!(PrimitiveRegistry::linked()?.type_ids().collect::<Vec<_>>(), [0x80]);
+///     Ok(())
+/// }
+/// ```
+///
+/// It sees the crates that the program's code names, which are those that are linked.
+#[macro_export]
+macro_rules! assert_no_collisions {
+    () => {
+        $crate::__private::assert_no_collisions! { $crate }
     };
 }
 
-macro_rules! both {
-    ($($name:ident)*) => {
-        slots!(wal_type "WAL types as types.": $($name)*);
-        slots!(type_id "Type IDs as types.": $($name)*);
-    };
-}
+/// Who owns what, as the compiler is told and asked.
+pub mod slots {
+    /// Any program.
+    #[derive(Debug)]
+    pub struct Program;
 
-both! {
-    x00 x01 x02 x03 x04 x05 x06 x07 x08 x09 x0a x0b x0c x0d x0e x0f
-    x10 x11 x12 x13 x14 x15 x16 x17 x18 x19 x1a x1b x1c x1d x1e x1f
-    x20 x21 x22 x23 x24 x25 x26 x27 x28 x29 x2a x2b x2c x2d x2e x2f
-    x30 x31 x32 x33 x34 x35 x36 x37 x38 x39 x3a x3b x3c x3d x3e x3f
-    x40 x41 x42 x43 x44 x45 x46 x47 x48 x49 x4a x4b x4c x4d x4e x4f
-    x50 x51 x52 x53 x54 x55 x56 x57 x58 x59 x5a x5b x5c x5d x5e x5f
-    x60 x61 x62 x63 x64 x65 x66 x67 x68 x69 x6a x6b x6c x6d x6e x6f
-    x70 x71 x72 x73 x74 x75 x76 x77 x78 x79 x7a x7b x7c x7d x7e x7f
-    x80 x81 x82 x83 x84 x85 x86 x87 x88 x89 x8a x8b x8c x8d x8e x8f
-    x90 x91 x92 x93 x94 x95 x96 x97 x98 x99 x9a x9b x9c x9d x9e x9f
-    xa0 xa1 xa2 xa3 xa4 xa5 xa6 xa7 xa8 xa9 xaa xab xac xad xae xaf
-    xb0 xb1 xb2 xb3 xb4 xb5 xb6 xb7 xb8 xb9 xba xbb xbc xbd xbe xbf
-    xc0 xc1 xc2 xc3 xc4 xc5 xc6 xc7 xc8 xc9 xca xcb xcc xcd xce xcf
-    xd0 xd1 xd2 xd3 xd4 xd5 xd6 xd7 xd8 xd9 xda xdb xdc xdd xde xdf
-    xe0 xe1 xe2 xe3 xe4 xe5 xe6 xe7 xe8 xe9 xea xeb xec xed xee xef
-    xf0 xf1 xf2 xf3 xf4 xf5 xf6 xf7 xf8 xf9 xfa xfb xfc xfd xfe xff
+    /// The answer to the question before, always 0. Where that question had none, this one is not
+    /// asked: its trait, not its receiver, is what has an error in it, since the compiler searches all
+    /// traits there are for the methods of a receiver that has one.
+    #[derive(Debug)]
+    pub struct After<const ANSWER: usize>;
+
+    /// A value of the type that is asked for, which never comes to be.
+    pub const fn never() -> ! {
+        panic!("this is compiled and never run")
+    }
+
+    freehold_macros::slots!();
+
+    impl Unclaimed for &Program {}
 }
 
 #[cfg(test)]

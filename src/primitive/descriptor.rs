@@ -30,6 +30,9 @@ const COPIED_ENTRIES: usize = 4096;
 #[doc(hidden)]
 pub static FREEHOLD_1_PRIMITIVES: [Descriptor] = [..];
 
+// Beside the slice, so that whoever links it links this.
+freehold_macros::one_release!();
+
 /// Where a primitive was declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {

@@ -183,6 +183,12 @@ pub const fn is_registered_as_claimed<P: PrimitiveStorageExt>() -> bool {
     P::TYPE_ID == P::CLAIMED_TYPE_ID && same(P::WAL_TYPES, P::CLAIMED_WAL_TYPES)
 }
 
+/// Whether the trait's name is the one that the registration claims.
+#[must_use]
+pub const fn is_named_as_claimed<P: PrimitiveStorageExt>() -> bool {
+    same(P::NAME.as_bytes(), P::CLAIMED_NAME.as_bytes())
+}
+
 const fn same(left: &[u8], right: &[u8]) -> bool {
     if left.len() != right.len() {
         return false;

@@ -52,16 +52,16 @@ pub mod private {
     pub use rkyv::Place;
     pub use rkyv::rancor::Failure;
 
-    pub use super::claims::{
-        OwnedBy, this_type_id_is_claimed_by_two_primitives,
-        this_wal_type_is_claimed_by_two_primitives, type_id, wal_type,
-    };
+    pub use freehold_macros::assert_no_collisions;
+
+    pub use super::claims::slots;
     pub use super::descriptor::FREEHOLD_1_PRIMITIVES;
     pub use super::descriptor::{Descriptor, Origin};
     pub use super::guards::{
         Called, Claims, HandleOfPrimitive, HasOperations, IsHandle, Logged, NotResult,
         OperationError, Probe, ResultOf, Unregistered, WithoutHandle, assert_distinct, claims,
-        convert, crate_of, fresh, is_registered_as_claimed, reason, rebuild, unknown_operation,
+        convert, crate_of, fresh, is_named_as_claimed, is_registered_as_claimed, reason, rebuild,
+        unknown_operation,
     };
     pub use super::lock::Lock;
     pub use super::section::Rows;

@@ -66,7 +66,7 @@ impl Line {
         let (rank, words) = match fact.split(' ').next()? {
             "id" => (0, 1),
             "section" => (2, 2),
-            "golden" => (3, 5),
+            "golden" => (3, 6),
             "retired" => (4, usize::MAX),
             first if first.starts_with("0x") => (1, 2),
             _ => return None,

@@ -36,6 +36,12 @@ pub(crate) fn claim(arguments: TokenStream, by_hand: bool, errors: &mut Errors) 
             errors.on(name, "the name is empty: write one, or leave it out");
         } else if name.value().len() > 255 {
             errors.on(name, "a name has at most 255 bytes");
+        } else if !name.value().chars().all(is_printed_by_linkers) {
+            errors.on(
+                name,
+                "a name is one word that every linker can print: without white space, control \
+                 characters, quotes, `\\` and `@`",
+            );
         }
     }
     claim
@@ -56,6 +62,13 @@ pub(super) fn former_names(claim: &Claim, primitive: &Ident, errors: &mut Errors
             errors.on(was, format!("`{written}` is listed twice"));
         }
     }
+}
+
+/// A name is part of a symbol. What follows an `@` in one is taken for a version.
+fn is_printed_by_linkers(character: char) -> bool {
+    !(character.is_whitespace()
+        || character.is_control()
+        || matches!(character, '"' | '\'' | '`' | '\\' | '@'))
 }
 
 fn mistake(id: Option<Byte>, byte: Byte, taken: &[Byte]) -> Option<String> {

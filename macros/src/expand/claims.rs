@@ -4,13 +4,14 @@
 //! All in one `const _` in the primitive's own module: the linker takes object files whole, so the
 //! symbols must share one with the slice's element.
 
-use proc_macro2::{Ident, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use quote::{format_ident, quote};
 use syn::spanned::Spanned;
 
-use super::{no_fault, placed};
+use super::slots::{self, Slot};
+use super::{no_fault, symbols};
 use crate::lock;
-use crate::model::{Byte, Claim};
+use crate::model::Claim;
 
 /// The primitive's name in the data.
 pub(super) fn name(claim: &Claim, ident: &Ident) -> String {
@@ -45,19 +46,15 @@ pub(super) fn expand(
     };
     let Some(id) = claim.id.filter(|_| sound) else { return registered };
 
-    let id_slot = format_ident!("x{:02x}", id.value);
-    let mut owned = vec![owned(&private, "type_id", &id_slot, &primitive)];
-    let mut checks = vec![check(&private, "type_id", &id_slot, id)];
-    let mut symbols =
-        vec![format!("freehold/1: type ID {:#04x} is claimed by two primitives", id.value)];
-    for byte in &claim.wal {
-        let slot = format_ident!("x{:02x}", byte.value);
-        owned.push(self::owned(&private, "wal_type", &slot, &primitive));
-        checks.push(check(&private, "wal_type", &slot, *byte));
-        symbols
-            .push(format!("freehold/1: WAL type {:#04x} is claimed by two primitives", byte.value));
-    }
-    let symbols = symbols.iter().map(|symbol| symbol_definition(symbol));
+    let id_slot = [(Slot::type_id(id.value), id)];
+    let wal_slots: Vec<_> =
+        claim.wal.iter().map(|byte| (Slot::wal_type(byte.value), *byte)).collect();
+    let slots = || id_slot.iter().chain(&wal_slots).map(|(slot, _)| *slot);
+    let owner = owner(&primitive);
+    let owned = slots().map(|slot| owned(&private, slot, &owner));
+    let asked = [&id_slot[..], &wal_slots].map(|slots| slots::asked_by_claim(&private, slots));
+    let claimed = slots().map(Slot::in_words).chain([format!("the name {name}")]);
+    let symbols = symbols::of_claims(name, claimed);
     let first_byte = claim.wal.first().map_or(id.first, |byte| byte.first);
     let name_span = primitive.span();
     let faults =
@@ -73,12 +70,20 @@ pub(super) fn expand(
         #registered
 
         const _: () = {
+            mod primitive {
+                pub enum #owner {}
+            }
             #(#owned)*
-            #(#checks)*
+            #(#asked)*
 
             const _: () = ::core::assert!(
                 #private::is_registered_as_claimed::<#primitive>(),
                 "TYPE_ID and WAL_TYPES are not what is registered: leave them out"
+            );
+            const _: () = ::core::assert!(
+                #private::is_named_as_claimed::<#primitive>(),
+                "NAME is not what is registered: leave it out, and write `name = \"..\"` in \
+                 `register!`, where the linker sees it"
             );
 
             #(#faults)*
@@ -110,51 +115,28 @@ pub(super) fn expand(
             static PRIMITIVE: #private::Descriptor =
                 #private::Descriptor::of::<#primitive>(ORIGIN, &FACTS);
 
-            mod symbols {
-                #(#symbols)*
-            }
+            #symbols
         };
     }
 }
 
+/// Who owns what is claimed: a type of the primitive's name, and public, since the whole program asks
+/// for it and the primitive may be private.
+fn owner(primitive: &TokenStream) -> Ident {
+    let last = primitive.clone().into_iter().filter_map(|token| match token {
+        TokenTree::Ident(ident) => Some(ident),
+        _ => None,
+    });
+    let mut owner = last.last().unwrap_or_else(|| format_ident!("Primitive"));
+    owner.set_span(Span::mixed_site());
+    owner
+}
+
 /// The impl shows in the note of the error, so it stands where the attribute does.
-fn owned(private: &TokenStream, of: &str, slot: &Ident, primitive: &TokenStream) -> TokenStream {
-    let of = format_ident!("{of}");
+fn owned(private: &TokenStream, slot: Slot, owner: &Ident) -> TokenStream {
+    let of = slot.owner();
     quote! {
         #[automatically_derived]
-        impl #private::OwnedBy<#primitive> for #private::#of::#slot {}
-    }
-}
-
-/// Every token of the check has a place inside what the user wrote, so that the error is there and
-/// is one.
-fn check(private: &TokenStream, of: &str, slot: &Ident, byte: Byte) -> TokenStream {
-    let asked = format_ident!("this_{of}_is_claimed_by_two_primitives");
-    let of = format_ident!("{of}");
-    let private = placed(private.clone(), byte.first);
-    let inner = quote_spanned!(byte.first=> #private::#asked::<#private::#of::#slot, _);
-    let inner = placed(inner, byte.first);
-    let end = quote_spanned!(byte.last=> >());
-    quote_spanned!(byte.first=> const _: () = #inner #end;)
-}
-
-/// A global symbol without an underscore or a mangled part: its name is what the linker prints.
-///
-/// Assembly, since an exported static is dropped under ThinLTO, and two of them with it.
-fn symbol_definition(symbol: &str) -> TokenStream {
-    let elf_and_coff = format!(".globl \"{symbol}\"\n\"{symbol}\":");
-    quote! {
-        #[cfg(any(
-            target_arch = "x86",
-            target_arch = "x86_64",
-            target_arch = "arm",
-            target_arch = "aarch64",
-            target_arch = "arm64ec",
-            target_arch = "riscv32",
-            target_arch = "riscv64",
-            target_arch = "loongarch64",
-            target_arch = "s390x",
-        ))]
-        ::core::arch::global_asm!(#elf_and_coff);
+        impl #private::slots::#of<primitive::#owner> for #private::slots::Program {}
     }
 }

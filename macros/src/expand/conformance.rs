@@ -6,33 +6,38 @@ use syn::Ident;
 
 use crate::parse::Conformance;
 
-/// The rules, as the kit's functions are called.
+/// The rules, as the kit calls them; their tests have the same names.
 const RULES: &[&str] = &[
-    "every_operation_is_called",
-    "the_same_calls_do_the_same",
-    "replay_equals_do",
-    "a_later_replay_equals_do",
-    "a_rejected_operation_changes_nothing",
-    "a_clone_is_a_state_of_its_own",
-    "a_snapshot_holds_everything",
-    "a_snapshot_holds_no_index",
-    "a_snapshot_and_the_rest_of_the_log_equal_all_of_it",
-    "cut_bytes_are_no_panic",
-    "a_crash_leaves_a_prefix",
-    "it_is_carried_through_while_it_is_detached",
+    "EveryOperationIsCalled",
+    "TheSameCallsDoTheSame",
+    "ReplayEqualsDo",
+    "ALaterReplayEqualsDo",
+    "ARejectedOperationChangesNothing",
+    "ACloneIsAStateOfItsOwn",
+    "ASnapshotHoldsEverything",
+    "ASnapshotHoldsNoIndex",
+    "ASnapshotAndTheRestOfTheLogEqualAllOfIt",
+    "CutBytesAreNoPanic",
+    "ACrashLeavesAPrefix",
+    "ItIsCarriedThroughWhileItIsDetached",
+    "GoldenHistoriesAreKept",
 ];
 
 pub(super) fn expand(krate: &TokenStream, kit: &Conformance) -> TokenStream {
     let Conformance { primitive, strategy, .. } = kit;
     let Some(last) = primitive.segments.last() else { return TokenStream::new() };
-    let module = format_ident!("{}_conformance", snake_case(&last.ident));
+    let module = format_ident!(
+        "{}_conformance",
+        snake_case(&syn::ext::IdentExt::unraw(&last.ident).to_string())
+    );
     let private = quote!(#krate::testing::conformance);
     let tests = RULES.iter().map(|rule| {
+        let test = Ident::new(&snake_case(rule), last.ident.span());
         let rule = Ident::new(rule, last.ident.span());
         quote! {
             #[test]
-            fn #rule() {
-                #private::#rule::<#primitive>(calls());
+            fn #test() {
+                check(#private::Rule::#rule);
             }
         }
     });
@@ -50,23 +55,24 @@ pub(super) fn expand(krate: &TokenStream, kit: &Conformance) -> TokenStream {
                 #strategy
             }
 
-            #(#tests)*
-
-            #[test]
-            fn golden_histories_are_kept() {
-                #private::golden_histories_are_kept::<#primitive>(
+            // The one place that asks what the primitive must be, so that it is said once.
+            fn check(rule: #private::Rule) {
+                #private::check::<#primitive>(
+                    rule,
                     calls(),
                     ::core::env!("CARGO_MANIFEST_DIR"),
                 );
             }
+
+            #(#tests)*
         }
     }
 }
 
 /// `RateLimits` as `rate_limits`.
-fn snake_case(name: &Ident) -> String {
+fn snake_case(name: &str) -> String {
     let mut snake = String::new();
-    for letter in syn::ext::IdentExt::unraw(name).to_string().chars() {
+    for letter in name.chars() {
         if letter.is_uppercase() && !snake.is_empty() {
             snake.push('_');
         }

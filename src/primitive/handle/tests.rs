@@ -14,7 +14,7 @@ use freehold::{operations, primitive};
 /// Counters with an index that an operation reads.
 #[primitive(id = 0xf1, wal = [0xf0..=0xf6, 0xf8])]
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tally {
+pub(super) struct Tally {
     counts: OrdMap<String, i64>,
     contexts: Vector<(u64, u64, u32)>,
     last: Option<String>,
@@ -30,7 +30,7 @@ pub(super) struct Refused;
 impl Tally {
     /// Adds.
     #[wal(0xf0)]
-    pub fn add(&mut self, name: &str, by: i64) -> i64 {
+    pub(super) fn add(&mut self, name: &str, by: i64) -> i64 {
         self.total += by;
         let count = self.counts.get(name).copied().unwrap_or(0) + by;
         self.counts.insert(name.to_owned(), count);
@@ -92,7 +92,7 @@ impl Tally {
         }
     }
 
-    pub fn get(&self, name: &str) -> Option<i64> {
+    pub(super) fn get(&self, name: &str) -> Option<i64> {
         self.counts.get(name).copied()
     }
 }

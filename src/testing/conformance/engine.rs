@@ -64,7 +64,7 @@ fn equal<P: PrimitiveStorageExt + PartialEq>(
 
 /// After a crash at any moment the state is one that the history had, with its indexes.
 #[track_caller]
-pub fn a_crash_leaves_a_prefix<P: PrimitiveStorageExt + PartialEq>(
+pub(super) fn a_crash_leaves_a_prefix<P: PrimitiveStorageExt + PartialEq>(
     calls: impl Strategy<Value = Call<P>>,
 ) {
     let seed = Random::seed_from_env(SEED);
@@ -103,7 +103,7 @@ pub fn a_crash_leaves_a_prefix<P: PrimitiveStorageExt + PartialEq>(
 /// A program that does not link the primitive carries it through: writing, checkpoints and pruning
 /// leave it as it was, wherever its data stood.
 #[track_caller]
-pub fn it_is_carried_through_while_it_is_detached<P: PrimitiveStorageExt + PartialEq>(
+pub(super) fn it_is_carried_through_while_it_is_detached<P: PrimitiveStorageExt + PartialEq>(
     calls: impl Strategy<Value = Call<P>>,
 ) {
     try_rule(HISTORIES / 4, calls, |history: &History<P>| {

@@ -1,29 +1,31 @@
 //! Golden histories: a change of meaning without a new version is found, though no layout shows it.
 //!
-//! - For each operation and version `freehold.lock` has a short history that ends with it, and a
-//!   digest of each table of the state that it gives.
+//! - For each operation and version `freehold.lock` has a short history that ends with it, and the
+//!   rows of the section that it gave.
 //! - A history is entries, not calls: it stays as it is when the operation gets its next version.
-//! - Digests belong to a version of the section. Under a later one only the tables are compared that
-//!   both have.
+//! - While the section has the same version, the history must give the same rows. Under a later one
+//!   the old rows are loaded, and must be the state that the history gives now: so what the new
+//!   fields are made of is tested against the log.
+//! - One that needs a retired operation tells nothing any more, and another takes its place.
 //!
 //! ```text
-//! counters::Counters golden 0x80 v1 section v1 state 5d0c1a2b=0123456789abcdef history 0x80.1=0000..
+//! counters::Counters golden 0x80 v1 section v1 1f0e2d3c state 5d0c1a2b=00..:01.. history 0x80.1=00..
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::path::Path;
 
 use proptest::strategy::{Strategy, ValueTree};
 use rkyv::util::AlignedVec;
 
-use super::bench::{Breach, Entry, done, name_of, replay, time_of};
+use super::bench::{Breach, Entry, difference, done, name_of, replay, time_of};
 use super::rows::Rows;
 use super::rules::newest;
 use super::{Call, History, SEED, history, runner};
 use crate::id::Lsn;
-use crate::primitive::{OpContext, PrimitiveStorageExt};
+use crate::primitive::{Fnv, OpContext, PrimitiveStorageExt};
 use crate::registry::PrimitiveRegistry;
 use crate::registry::lock_file::LockFile;
 
@@ -33,15 +35,15 @@ const UPDATE: &str = "FREEHOLD_LOCK_UPDATE";
 /// How many histories are looked through for the best of each operation.
 const CANDIDATES: u32 = 512;
 
-/// How many entries a golden history has at most, and how many bytes of arguments.
+/// How many entries a golden history has at most, and how many bytes of arguments and rows.
 const ENTRIES_MAX: usize = 12;
-const BYTES_MAX: usize = 1024;
+const BYTES_MAX: usize = 2048;
 
 /// Every golden history in the lock of the package in `directory` still gives the state that it gave
 /// when it was written; and every operation of a primitive that is in the lock has one, if that is
 /// `locked`.
 #[track_caller]
-pub fn golden_histories_are_kept<P: PrimitiveStorageExt>(
+pub(super) fn golden_histories_are_kept<P: PrimitiveStorageExt + PartialEq>(
     calls: impl Strategy<Value = Call<P>>,
     directory: &str,
 ) {
@@ -66,7 +68,8 @@ pub fn golden_histories_are_kept<P: PrimitiveStorageExt>(
         if let Err(breach) = golden.check::<P>(&lock, &owners) {
             panic!("freehold.lock: {owner} {key}: {breach}");
         }
-        if golden.section_version == P::SECTION_VERSION {
+        let tells = !owners.iter().any(|owner| golden.is_retired(&lock, owner));
+        if tells && golden.section_version == P::SECTION_VERSION {
             covered.insert((golden.wal_type, golden.version));
         }
     }
@@ -179,12 +182,10 @@ impl Step {
     fn parse(text: &str) -> Option<Step> {
         let (operation, payload) = text.split_once('=')?;
         let (wal_type, version) = operation.split_once('.')?;
-        let digits = payload.as_bytes().chunks(2);
-        let bytes = digits.map(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok());
         Some(Step {
             wal_type: byte(wal_type)?,
             version: version.parse().ok()?,
-            payload: bytes.collect::<Option<Vec<u8>>>()?,
+            payload: bytes(payload)?,
         })
     }
 }
@@ -199,8 +200,7 @@ struct Golden {
     wal_type: u8,
     version: u8,
     section_version: u32,
-    /// A digest for each table.
-    tables: BTreeMap<u32, u64>,
+    rows: Rows,
     history: Vec<Step>,
 }
 
@@ -209,15 +209,16 @@ impl Golden {
         (wal_type, version): (u8, u8),
         history: Vec<Step>,
     ) -> Result<Golden, Breach> {
-        let tables = tables::<P>(&history)?;
-        Ok(Golden { wal_type, version, section_version: P::SECTION_VERSION, tables, history })
+        let rows = Rows::of(&replayed::<P>(&history)?)?;
+        Ok(Golden { wal_type, version, section_version: P::SECTION_VERSION, rows, history })
     }
 
     /// More operations before it, then fewer bytes.
     fn tells_more_than(&self, other: &Golden) -> bool {
         let score = |golden: &Golden| {
             let kinds: BTreeSet<u8> = golden.history.iter().map(|step| step.wal_type).collect();
-            let bytes: usize = golden.history.iter().map(|step| step.payload.len()).sum();
+            let arguments: usize = golden.history.iter().map(|step| step.payload.len()).sum();
+            let bytes = arguments + golden.rows.len();
             (bytes <= BYTES_MAX, kinds.len(), usize::MAX - bytes)
         };
         score(self) > score(other)
@@ -226,23 +227,20 @@ impl Golden {
     fn parse(key: &str, content: &str) -> Option<Golden> {
         let rest = key.strip_prefix("golden ")?;
         let (wal_type, rest) = rest.split_once(" v")?;
-        let (version, section_version) = rest.split_once(" section v")?;
-        let (tables, history) = content.strip_prefix("state ")?.split_once(" history ")?;
-        let tables = tables.split(',').filter(|table| *table != "-").map(|table| {
-            let (tag, digest) = table.split_once('=')?;
-            Some((u32::from_str_radix(tag, 16).ok()?, u64::from_str_radix(digest, 16).ok()?))
-        });
+        let (version, rest) = rest.split_once(" section v")?;
+        let (section_version, _) = rest.split_once(' ')?;
+        let (rows, history) = content.strip_prefix("state ")?.split_once(" history ")?;
         Some(Golden {
             wal_type: byte(wal_type)?,
             version: version.parse().ok()?,
             section_version: section_version.parse().ok()?,
-            tables: tables.collect::<Option<_>>()?,
+            rows: parse_rows(rows)?,
             history: history.split(' ').map(Step::parse).collect::<Option<_>>()?,
         })
     }
 
     /// Whether this build makes of the history what it was.
-    fn check<P: PrimitiveStorageExt>(
+    fn check<P: PrimitiveStorageExt + PartialEq>(
         &self,
         lock: &LockFile,
         owners: &[String],
@@ -250,25 +248,35 @@ impl Golden {
         if owners.iter().any(|owner| self.is_retired(lock, owner)) {
             return Ok(());
         }
-        let now = tables::<P>(&self.history)?;
-        let same_layout = self.section_version == P::SECTION_VERSION;
-        let tables: BTreeSet<u32> = if same_layout {
-            self.tables.keys().chain(now.keys()).copied().collect()
-        } else {
-            self.tables.keys().filter(|table| now.contains_key(table)).copied().collect()
-        };
-        for table in tables {
-            if self.tables.get(&table) != now.get(&table) {
-                return Err(format!(
-                    "{} gives another state than when its history was written, {} differs: old \
-                     records would mean something else. Restore what it did, or make the change \
-                     its next version",
-                    name_of::<P>(self.wal_type, self.version),
-                    Rows::field_of::<P>(table)
-                ));
-            }
+        let now = replayed::<P>(&self.history)?;
+        let operations: BTreeSet<String> =
+            self.history.iter().map(|step| name_of::<P>(step.wal_type, step.version)).collect();
+        let operations = operations.into_iter().collect::<Vec<_>>().join(", ");
+        if self.section_version != P::SECTION_VERSION {
+            let loaded: P = self.rows.load().map_err(|reason| {
+                format!(
+                    "its section of version {} cannot be loaded: {reason}",
+                    self.section_version
+                )
+            })?;
+            return match difference(&now, &loaded)? {
+                None => Ok(()),
+                Some(difference) => Err(format!(
+                    "its history gives one state, and its section of version {} another when it is \
+                     loaded: {difference}. Either one of {operations} means something else than it \
+                     did, or what a new field is made of is not what the log says",
+                    self.section_version
+                )),
+            };
         }
-        Ok(())
+        let tables = self.rows.tables_that_differ(&Rows::of(&now)?);
+        let Some(table) = tables.first() else { return Ok(()) };
+        Err(format!(
+            "its history gives another state than when it was written, {} differs: one of \
+             {operations} means something else, and so do old records. Restore what it did, or make \
+             the change its next version",
+            Rows::field_of::<P>(*table)
+        ))
     }
 
     /// A step of it can be replayed no more, since the lock says so.
@@ -280,35 +288,64 @@ impl Golden {
             retired.contains(&&*byte) || retired.contains(&&*version)
         })
     }
+
+    fn history(&self) -> String {
+        let mut text = String::new();
+        for Step { wal_type, version, payload } in &self.history {
+            let space = if text.is_empty() { "" } else { " " };
+            let _ = write!(text, "{space}{wal_type:#04x}.{version}={}", hex(payload));
+        }
+        text
+    }
 }
 
-/// What a history gives, as a digest for each table.
-fn tables<P: PrimitiveStorageExt>(history: &[Step]) -> Result<BTreeMap<u32, u64>, Breach> {
+/// What a history gives.
+fn replayed<P: PrimitiveStorageExt>(history: &[Step]) -> Result<P, Breach> {
     let mut state = P::default();
     let entries: Vec<Entry> = history.iter().enumerate().map(|(at, step)| step.entry(at)).collect();
     replay(&mut state, &entries)?;
-    let rows = Rows::of(&state)?;
-    Ok(rows.tables().map(|table| (table, rows.digest(table))).collect())
+    Ok(state)
 }
 
-impl std::fmt::Display for Golden {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Golden { wal_type, version, section_version, tables, history } = self;
-        write!(f, "golden {wal_type:#04x} v{version} section v{section_version} state ")?;
-        let mut text = String::new();
-        for (table, digest) in tables {
-            let comma = if text.is_empty() { "" } else { "," };
-            write!(text, "{comma}{table:08x}={digest:016x}")?;
-        }
-        f.write_str(if text.is_empty() { "-" } else { &text })?;
-        f.write_str(" history")?;
-        for Step { wal_type, version, payload } in history {
-            write!(f, " {wal_type:#04x}.{version}=")?;
-            for byte in payload {
-                write!(f, "{byte:02x}")?;
-            }
-        }
-        Ok(())
+fn parse_rows(text: &str) -> Option<Rows> {
+    let tables = text.split(',').filter(|table| *table != "-").map(|table| {
+        let (tag, rows) = table.split_once('=')?;
+        let rows = rows.split(':').map(bytes).collect::<Option<Vec<_>>>()?;
+        Some((u32::from_str_radix(tag, 16).ok()?, rows))
+    });
+    tables.collect::<Option<_>>().map(Rows)
+}
+
+fn bytes(digits: &str) -> Option<Vec<u8>> {
+    let digits = digits.as_bytes().chunks(2);
+    digits.map(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok()).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+impl fmt::Display for Golden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Golden { wal_type, version, section_version, rows, .. } = self;
+        let history = self.history();
+        let mut hash = Fnv::new();
+        hash.add(history.as_bytes());
+        let id = hash.finish() as u32;
+        write!(f, "golden {wal_type:#04x} v{version} section v{section_version} {id:08x} state ")?;
+        let tables: Vec<String> = rows
+            .0
+            .iter()
+            .map(|(table, rows)| {
+                let rows: Vec<String> = rows.iter().map(|row| hex(row)).collect();
+                format!("{table:08x}={}", rows.join(":"))
+            })
+            .collect();
+        let tables = tables.join(",");
+        write!(f, "{} history {history}", if tables.is_empty() { "-" } else { &tables })
     }
 }
 
@@ -324,21 +361,25 @@ mod tests {
             wal_type: 0x81,
             version: 2,
             section_version: 3,
-            tables: BTreeMap::from([(0, 7), (0xffff_ffff, u64::MAX)]),
+            rows: Rows(vec![(0, vec![vec![]]), (0xffff_ffff, vec![vec![1, 2], vec![], vec![3]])]),
             history: vec![step(0x80, &[]), step(0x81, &[0, 255, 16])],
         };
         let line = golden.to_string();
-        assert_eq!(
-            line,
-            "golden 0x81 v2 section v3 state 00000000=0000000000000007,ffffffff=ffffffffffffffff \
-             history 0x80.1= 0x81.1=00ff10"
-        );
         let (key, content) = line.split_once(" state").unwrap();
-        assert_eq!(Golden::parse(key, &format!("state{content}")), Some(golden));
+        let (key, content) = (key.to_owned(), format!("state{content}"));
+        assert!(key.starts_with("golden 0x81 v2 section v3 "), "{key}");
+        assert_eq!(content, "state 00000000=,ffffffff=0102::03 history 0x80.1= 0x81.1=00ff10");
+        assert_eq!(Golden::parse(&key, &content), Some(golden.clone()));
+        let mut lock = LockFile::default();
+        assert_eq!(lock.add(&format!("a::B {line}")), Ok(true));
+        assert_eq!(lock.of("a::B", "golden").next(), Some((&*key, &*content)));
+        // A history of its own has a line of its own.
+        let other = Golden { history: vec![step(0x81, &[])], ..golden };
+        assert_eq!(lock.add(&format!("a::B {other}")), Ok(true));
         for bad in
             ["", "state", "state - history 0x80", "state 1 history 0x80.1=", "state - history"]
         {
-            assert_eq!(Golden::parse(key, bad), None, "{bad}");
+            assert_eq!(Golden::parse(&key, bad), None, "{bad}");
         }
     }
 }

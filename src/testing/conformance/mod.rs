@@ -17,22 +17,81 @@ use proptest::collection::vec;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
-pub use crate::__call as call;
-use bench::Breach;
-pub use call::Call;
-pub use engine::{a_crash_leaves_a_prefix, it_is_carried_through_while_it_is_detached};
-pub use golden::golden_histories_are_kept;
 #[doc(hidden)]
 pub use proptest;
-pub use rules::{
-    a_clone_is_a_state_of_its_own, a_later_replay_equals_do, a_rejected_operation_changes_nothing,
-    a_snapshot_and_the_rest_of_the_log_equal_all_of_it, a_snapshot_holds_everything,
-    a_snapshot_holds_no_index, cut_bytes_are_no_panic, every_operation_is_called, replay_equals_do,
-    the_same_calls_do_the_same,
-};
 
 use super::Random;
+pub use crate::__call as call;
 use crate::primitive::PrimitiveStorageExt;
+use bench::Breach;
+pub use call::Call;
+
+/// What a primitive must keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rule {
+    /// The strategy makes every operation succeed at least once.
+    EveryOperationIsCalled,
+    /// Two instances on which the same is done log the same, return the same and are the same.
+    TheSameCallsDoTheSame,
+    /// Applying the log to an empty instance gives the state that the operations gave.
+    ReplayEqualsDo,
+    /// The same a second later.
+    ALaterReplayEqualsDo,
+    /// A history without the calls that were rejected gives the same.
+    ARejectedOperationChangesNothing,
+    /// A clone stays what it was, whatever is done with the original.
+    ACloneIsAStateOfItsOwn,
+    /// A section that is written and loaded gives the same state.
+    ASnapshotHoldsEverything,
+    /// What can be rebuilt from the rest of a section does not stand in it.
+    ASnapshotHoldsNoIndex,
+    /// From every point on: a snapshot there and what was logged behind it give all of it.
+    ASnapshotAndTheRestOfTheLogEqualAllOfIt,
+    /// Bytes that end too early are no panic.
+    CutBytesAreNoPanic,
+    /// After a crash at any moment the state is one that the history had.
+    ACrashLeavesAPrefix,
+    /// A program that does not link the primitive carries it through.
+    ItIsCarriedThroughWhileItIsDetached,
+    /// Every golden history in the package's `freehold.lock` gives what it gave.
+    GoldenHistoriesAreKept,
+}
+
+/// Tries a rule on histories of the calls that the strategy makes; `directory` is the package's, where
+/// its `freehold.lock` is. [`conformance!`](crate::conformance) writes a test for each rule.
+///
+/// # Panics
+///
+/// With what is broken, and the shortest history that breaks it.
+#[track_caller]
+pub fn check<P: PrimitiveStorageExt + PartialEq>(
+    rule: Rule,
+    calls: impl Strategy<Value = Call<P>>,
+    directory: &str,
+) {
+    match rule {
+        Rule::EveryOperationIsCalled => rules::every_operation_is_called(calls),
+        Rule::TheSameCallsDoTheSame => rules::the_same_calls_do_the_same(calls),
+        Rule::ReplayEqualsDo => rules::replay_equals_do(calls),
+        Rule::ALaterReplayEqualsDo => rules::a_later_replay_equals_do(calls),
+        Rule::ARejectedOperationChangesNothing => {
+            rules::a_rejected_operation_changes_nothing(calls);
+        }
+        Rule::ACloneIsAStateOfItsOwn => rules::a_clone_is_a_state_of_its_own(calls),
+        Rule::ASnapshotHoldsEverything => rules::a_snapshot_holds_everything(calls),
+        Rule::ASnapshotHoldsNoIndex => rules::a_snapshot_holds_no_index(calls),
+        Rule::ASnapshotAndTheRestOfTheLogEqualAllOfIt => {
+            rules::a_snapshot_and_the_rest_of_the_log_equal_all_of_it(calls);
+        }
+        Rule::CutBytesAreNoPanic => rules::cut_bytes_are_no_panic(calls),
+        Rule::ACrashLeavesAPrefix => engine::a_crash_leaves_a_prefix(calls),
+        Rule::ItIsCarriedThroughWhileItIsDetached => {
+            engine::it_is_carried_through_while_it_is_detached(calls);
+        }
+        Rule::GoldenHistoriesAreKept => golden::golden_histories_are_kept(calls, directory),
+    }
+}
 
 /// Transactions, each with its calls.
 type History<P> = Vec<Vec<Call<P>>>;

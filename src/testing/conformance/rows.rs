@@ -6,9 +6,7 @@ use super::bench::Breach;
 use crate::error::{Reason, Result};
 use crate::format::block::{BLOCK_HEAD_LEN, BlockBuilder, BlockKind};
 use crate::primitive::private::table_tag;
-use crate::primitive::{
-    Fnv, PrimitiveStorageExt, RowSink, SectionReader, SectionWriter, TableRows,
-};
+use crate::primitive::{PrimitiveStorageExt, RowSink, SectionReader, SectionWriter, TableRows};
 
 /// The rows of one instance by table, in the order in which they were written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,14 +82,9 @@ impl Rows {
         }
     }
 
-    /// A number that stands for the rows of a table: 64-bit FNV-1a over their lengths and bytes.
-    pub(super) fn digest(&self, table: u32) -> u64 {
-        let mut hash = Fnv::new();
-        for row in self.table(table) {
-            hash.add(&(row.len() as u64).to_le_bytes());
-            hash.add(row);
-        }
-        hash.finish()
+    /// Bytes in all rows.
+    pub(super) fn len(&self) -> usize {
+        self.0.iter().flat_map(|(_, rows)| rows).map(Vec::len).sum()
     }
 }
 

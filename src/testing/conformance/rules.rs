@@ -32,7 +32,9 @@ fn equal<P: PrimitiveStorageExt + PartialEq>(
 
 /// The strategy makes every operation succeed at least once: else nothing is known about it.
 #[track_caller]
-pub fn every_operation_is_called<P: PrimitiveStorageExt>(calls: impl Strategy<Value = Call<P>>) {
+pub(super) fn every_operation_is_called<P: PrimitiveStorageExt>(
+    calls: impl Strategy<Value = Call<P>>,
+) {
     let met = RefCell::new(BTreeSet::new());
     try_rule(HISTORIES, calls, |history| {
         let done = done(history)?;
@@ -61,7 +63,7 @@ pub(super) fn newest<P: PrimitiveStorageExt>() -> BTreeSet<(u8, u8)> {
 
 /// Two instances on which the same is done log the same, return the same and are the same.
 #[track_caller]
-pub fn the_same_calls_do_the_same<P: PrimitiveStorageExt + PartialEq>(
+pub(super) fn the_same_calls_do_the_same<P: PrimitiveStorageExt + PartialEq>(
     calls: impl Strategy<Value = Call<P>>,
 ) {
     try_rule(HISTORIES, calls, |history| {
@@ -96,7 +98,9 @@ fn shown(returned: &Result<String, String>) -> String {
 
 /// Applying the log to an empty instance gives the state that the operations gave, with its indexes.
 #[track_caller]
-pub fn replay_equals_do<P: PrimitiveStorageExt + PartialEq>(calls: impl Strategy<Value = Call<P>>) {
+pub(super) fn replay_equals_do<P: PrimitiveStorageExt + PartialEq>(
+    calls: impl Strategy<Value = Call<P>>,
+) {
     try_rule(HISTORIES, calls, |history| replay_each(&done::<P>(history)?));
 }
 
@@ -120,7 +124,7 @@ fn replay_each<P: PrimitiveStorageExt + PartialEq>(done: &Done<P>) -> Result<(),
 
 /// The same a second later: a clock that counts seconds is seen too.
 #[track_caller]
-pub fn a_later_replay_equals_do<P: PrimitiveStorageExt + PartialEq>(
+pub(super) fn a_later_replay_equals_do<P: PrimitiveStorageExt + PartialEq>(
     calls: impl Strategy<Value = Call<P>>,
 ) {
     let seed = Random::seed_from_env(SEED);
@@ -149,7 +153,7 @@ pub fn a_later_replay_equals_do<P: PrimitiveStorageExt + PartialEq>(
 /// A section that is written and loaded gives the same state, its indexes rebuilt, and the same
 /// section again.
 #[track_caller]
-pub fn a_snapshot_holds_everything<P: PrimitiveStorageExt + PartialEq>(
+pub(super) fn a_snapshot_holds_everything<P: PrimitiveStorageExt + PartialEq>(
     calls: impl Strategy<Value = Call<P>>,
 ) {
     try_rule(HISTORIES, calls, |history| {
@@ -173,7 +177,7 @@ fn load<P: PrimitiveStorageExt>(rows: &Rows) -> Result<P, Breach> {
 
 /// Every table of the section is needed: what can be rebuilt from the others has no place there.
 #[track_caller]
-pub fn a_snapshot_holds_no_index<P: PrimitiveStorageExt + PartialEq>(
+pub(super) fn a_snapshot_holds_no_index<P: PrimitiveStorageExt + PartialEq>(
     calls: impl Strategy<Value = Call<P>>,
 ) {
     let empty = Rows::of(&P::default());
@@ -205,7 +209,9 @@ pub fn a_snapshot_holds_no_index<P: PrimitiveStorageExt + PartialEq>(
 /// From every point on: a snapshot there and what was logged behind it give what the whole log
 /// gives.
 #[track_caller]
-pub fn a_snapshot_and_the_rest_of_the_log_equal_all_of_it<P: PrimitiveStorageExt + PartialEq>(
+pub(super) fn a_snapshot_and_the_rest_of_the_log_equal_all_of_it<
+    P: PrimitiveStorageExt + PartialEq,
+>(
     calls: impl Strategy<Value = Call<P>>,
 ) {
     try_rule(HISTORIES, calls, |history| {
@@ -228,7 +234,7 @@ pub fn a_snapshot_and_the_rest_of_the_log_equal_all_of_it<P: PrimitiveStorageExt
 /// An operation that returns an error leaves no trace, also of what it did before it found out: a
 /// history without the calls that were rejected gives the same.
 #[track_caller]
-pub fn a_rejected_operation_changes_nothing<P: PrimitiveStorageExt + PartialEq>(
+pub(super) fn a_rejected_operation_changes_nothing<P: PrimitiveStorageExt + PartialEq>(
     calls: impl Strategy<Value = Call<P>>,
 ) {
     try_rule(HISTORIES, calls, |history| {
@@ -266,7 +272,7 @@ pub fn a_rejected_operation_changes_nothing<P: PrimitiveStorageExt + PartialEq>(
 /// A clone stays what it was, whatever is done with the original: views and snapshots are clones.
 /// Prints what a clone costs, which should not grow with the state.
 #[track_caller]
-pub fn a_clone_is_a_state_of_its_own<P: PrimitiveStorageExt + PartialEq>(
+pub(super) fn a_clone_is_a_state_of_its_own<P: PrimitiveStorageExt + PartialEq>(
     calls: impl Strategy<Value = Call<P>>,
 ) {
     let largest: RefCell<Option<(usize, P)>> = RefCell::new(None);
@@ -304,7 +310,9 @@ pub fn a_clone_is_a_state_of_its_own<P: PrimitiveStorageExt + PartialEq>(
 
 /// Arguments and rows that end too early are refused, or mean something else; they are no panic.
 #[track_caller]
-pub fn cut_bytes_are_no_panic<P: PrimitiveStorageExt>(calls: impl Strategy<Value = Call<P>>) {
+pub(super) fn cut_bytes_are_no_panic<P: PrimitiveStorageExt>(
+    calls: impl Strategy<Value = Call<P>>,
+) {
     try_rule(HISTORIES / 4, calls, |history| {
         let done = done::<P>(history)?;
         let mut state = P::default();

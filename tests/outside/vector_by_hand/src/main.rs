@@ -92,7 +92,7 @@ impl PrimitiveStorageExt for VectorStore {
     }
 }
 
-freehold::register!(VectorStore, id = 7, wal = 0x70..=0x72);
+freehold::register!(VectorStore, id = 7, wal = 0x70..=0x72, name = "vector");
 
 impl VectorStore {
     fn apply_insert(&mut self, entry: &WalEntry<'_>) -> Result<(), Reason> {

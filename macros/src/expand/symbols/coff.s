@@ -1,0 +1,5 @@
+.section .rdata,"dr"
+.globl "SYMBOL"
+"SYMBOL":
+.byte 0
+.text
