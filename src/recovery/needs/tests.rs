@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::database::{Database, Options};
+use crate::id::SegmentId;
 use crate::prelude::{OrdMap, operations, primitive};
 use crate::registry::PrimitiveRegistry;
 use crate::testing::{CallKind, SimDisk};
@@ -259,10 +260,42 @@ fn a_torn_tail_is_fine_and_damage_is_not() {
 }
 
 #[test]
+fn records_below_the_snapshot_are_not_needed() {
+    let disk = SimDisk::new(5);
+    let db = open(&disk);
+    add(&db);
+    forget(&db);
+    let mut reader = SegmentReader::default();
+    reader.read(&disk.shared(), SegmentId(1)).unwrap();
+    for (start, expected) in [
+        (0, vec![ledger(&[], &[(0xe0, 2, 1), (0xe1, 1, 2)])]),
+        (1, vec![ledger(&[], &[(0xe1, 1, 2)])]),
+        (2, vec![]),
+    ] {
+        let mut needs = Needs::new();
+        needs.segment(&reader, Place::Last, Lsn(start), (Lsn::ZERO, "nothing")).unwrap();
+        assert_eq!(asked(&needs), expected, "from {start}");
+    }
+}
+
+#[test]
 fn a_file_that_goes_away_meanwhile_makes_the_reading_start_again() {
     let disk = written();
-    disk.fail_next(CallKind::Open, std::io::ErrorKind::NotFound);
-    assert_eq!(asked(&needs(&disk).unwrap()), [ledger(&[2], &[(0xe1, 1, 2)])]);
+    let before = disk.calls().len();
+    let expected = asked(&needs(&disk).unwrap());
+    let opened: Vec<usize> = disk.calls()[before..]
+        .iter()
+        .enumerate()
+        .filter(|(_, call)| call.kind == CallKind::Open)
+        .map(|(at, _)| at)
+        .collect();
+    assert!(opened.len() > 3, "the mark, segments, the snapshot");
+    for at in opened {
+        disk.fail_call(disk.call_count() + at as u64, std::io::ErrorKind::NotFound);
+        assert_eq!(asked(&needs(&disk).unwrap()), expected, "call {at} fails");
+        let failed = disk.calls().iter().filter(|call| call.error.is_some()).count();
+        assert!(failed > 0, "call {at} did not fail");
+    }
     disk.fail_every(CallKind::Open, std::io::ErrorKind::NotFound);
     assert!(matches!(needs(&disk), Err(Error::Io { .. })));
 }
