@@ -563,10 +563,7 @@ mod changed {
         let added = child(directory.path(), "FREEHOLD_LOCK_UPDATE");
         assert!(added.status.success(), "{}", text(&added));
         let written = std::fs::read_to_string(&lock).unwrap();
-        assert!(
-            written.contains("conformance::Steps golden 0xd7 v1 section v1 state "),
-            "{written}"
-        );
+        assert!(written.contains("conformance::Steps golden 0xd7 v1 section v1 "), "{written}");
         assert!(child(directory.path(), "NOTHING").status.success());
         assert!(child(directory.path(), "FREEHOLD_LOCK_UPDATE").status.success());
         assert_eq!(std::fs::read_to_string(&lock).unwrap(), written, "nothing was missing");
@@ -659,7 +656,8 @@ mod migrated {
     #[test]
     fn a_history_that_needs_a_retired_operation_is_replaced() {
         let retired = format!(
-            "locked\n{}conformance::Distance retired 0xd5 v1\n",
+            "locked\nconformance::Distance id 0xd5 scope runs\n{}\
+             conformance::Distance retired 0xd5 v1\n",
             old_line("Distance", 0xd5)
         );
         let lock = lock(&retired);
