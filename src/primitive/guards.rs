@@ -6,6 +6,7 @@ use super::context::OpContext;
 use super::contract::{
     OperationShape, Operations, PrimitiveStorageExt, Registered, UnknownOperation,
 };
+use super::lock::{self, Fault};
 use super::payload::PayloadWriter;
 use crate::error::{Reason, Result};
 use crate::format::WalEntry;
@@ -150,6 +151,23 @@ pub trait Unregistered {
 }
 
 impl<P> Unregistered for Claims<P> {}
+
+/// What the lock says of an operation, of a type that is a primitive or not: the inherent constant
+/// hides the trait's.
+pub struct Locked<P, const WAL_TYPE: u8, const VERSION: u8>(PhantomData<P>);
+
+impl<P: PrimitiveStorageExt, const WAL_TYPE: u8, const VERSION: u8> Locked<P, WAL_TYPE, VERSION> {
+    /// What is wrong with it.
+    pub const FAULT: Fault = lock::operation::<P>(&P::LOCK, WAL_TYPE, VERSION);
+}
+
+/// What the lock says of a type that is no primitive, for which another error says enough.
+pub trait NoPrimitive {
+    /// Nothing.
+    const FAULT: Fault = Fault::new();
+}
+
+impl<P, const WAL_TYPE: u8, const VERSION: u8> NoPrimitive for Locked<P, WAL_TYPE, VERSION> {}
 
 /// Whether the WAL type of an operation is among those that its primitive claims. After an error in
 /// the claim itself nothing is claimed, and that error says enough.

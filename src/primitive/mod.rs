@@ -58,10 +58,10 @@ pub mod private {
     pub use super::descriptor::FREEHOLD_1_PRIMITIVES;
     pub use super::descriptor::{Descriptor, Origin};
     pub use super::guards::{
-        Called, Claims, HandleOfPrimitive, HasOperations, IsHandle, Logged, NotResult,
-        OperationError, Probe, ResultOf, Unregistered, WithoutHandle, assert_distinct, claims,
-        convert, crate_of, fresh, is_named_as_claimed, is_registered_as_claimed, reason, rebuild,
-        unknown_operation,
+        Called, Claims, HandleOfPrimitive, HasOperations, IsHandle, Locked, Logged, NoPrimitive,
+        NotResult, OperationError, Probe, ResultOf, Unregistered, WithoutHandle, assert_distinct,
+        claims, convert, crate_of, fresh, is_named_as_claimed, is_registered_as_claimed, reason,
+        rebuild, unknown_operation,
     };
     pub use super::lock::Lock;
     pub use super::section::Rows;
@@ -71,6 +71,6 @@ pub mod private {
 
     /// What the lock is asked.
     pub mod lock {
-        pub use crate::primitive::lock::{Fault, facts, id, kept, operation, section, wal_types};
+        pub use crate::primitive::lock::{Fault, facts, id, kept, section, wal_types};
     }
 }

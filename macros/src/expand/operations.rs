@@ -407,13 +407,15 @@ fn locked(krate: &TokenStream, primitive: &Ident, operation: &Operation) -> Toke
     let Operation { wal, version, cfgs, .. } = operation;
     let byte = wal.byte.value;
     let private = quote!(#krate::__private);
-    let fault = quote!(#private::lock::operation::<#primitive>(
-        &<#primitive as #krate::Registered>::LOCK,
-        #byte,
-        #version,
-    ));
+    let fault = quote!(#private::Locked::<#primitive, #byte, #version>::FAULT);
     let check = no_fault(&private, &fault, wal.byte.first);
-    quote!(#(#cfgs)* #check)
+    quote! {
+        #(#cfgs)*
+        const _: () = {
+            use #private::NoPrimitive as _;
+            #check
+        };
+    }
 }
 
 /// An alias of `Result` under another name would log what was rejected.

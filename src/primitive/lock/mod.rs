@@ -163,7 +163,11 @@ pub const fn wal_types<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
 
 /// Whether the operation is as the lock has it.
 #[must_use]
-pub const fn operation<P: PrimitiveStorageExt>(lock: &Lock, wal_type: u8, version: u8) -> Fault {
+pub(super) const fn operation<P: PrimitiveStorageExt>(
+    lock: &Lock,
+    wal_type: u8,
+    version: u8,
+) -> Fault {
     let mut index = 0;
     while index < P::OPERATIONS.len() {
         let operation = &P::OPERATIONS[index];
