@@ -889,3 +889,49 @@ fn a_primitive_stands_in_a_function() {
     db.transaction(|tx| tx.on::<Hidden>().see(4)).unwrap();
     comes_back::<Hidden>(directory.path(), db);
 }
+
+/// Versions whose older ones are gone: the number stands in the source.
+mod numbered {
+    use freehold::prelude::*;
+
+    /// A count.
+    #[primitive(id = 0xee, wal = 0xee..=0xef)]
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub(crate) struct Count {
+        pub(crate) count: u64,
+    }
+
+    #[operations]
+    impl Count {
+        #[wal(0xee, version = 4, newest)]
+        pub(crate) fn add(&mut self, by: u64, times: u8) {
+            self.count += by * u64::from(times);
+        }
+
+        #[wal(0xee, version = 2)]
+        fn add_once(&mut self, by: u64) {
+            self.count += by;
+        }
+
+        #[wal(0xef, version = 3, replay_only)]
+        fn clear(&mut self) {
+            self.count = 0;
+        }
+    }
+
+    #[test]
+    fn the_newest_version_can_say_its_number() {
+        let known: Vec<_> = <Count as PrimitiveStorageExt>::OPERATIONS
+            .iter()
+            .map(|shape| (shape.wal_type, shape.version, shape.name, shape.only_replayed))
+            .collect();
+        assert_eq!(
+            known,
+            [(0xee, 4, "add", false), (0xee, 2, "add", true), (0xef, 3, "clear", true)]
+        );
+        let directory = tempfile::tempdir().unwrap();
+        let db = super::no_checkpoint(directory.path());
+        db.transaction(|tx| tx.on::<Count>().add(4, 3)).unwrap();
+        super::comes_back::<Count>(directory.path(), db);
+    }
+}

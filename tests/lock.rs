@@ -442,6 +442,10 @@ fn the_lock_is_written_added_to_and_kept() {
         .lock(&[])
         .expect(1, &["Stock 0xa0 v1 was `(name: str, )` and is now `(name: str, by: i64, )`"]);
     copied.lock(&["--retire", "Stock:0xa0:1"]).expect(0, &["retired 0xa0 v1"]);
+    copied.lock(&[]).expect(1, &["write `#[wal(0xa0, version = 2, newest)]`"]);
+    let numbered =
+        replaced(&copied.read("src/lib.rs"), "#[wal(0xa0)]", "#[wal(0xa0, version = 2, newest)]");
+    copied.write("src/lib.rs", &numbered);
     copied.lock(&[]).expect(0, &["1 primitive as the lock has them"]);
     let file = copied.read("freehold.lock");
     for line in lines(LOCK) {
@@ -541,7 +545,8 @@ const CASES: &[Case] = &[
         &[],
         &[
             "Stock 0xa2 v1 `forget (name: str, )` is not in the code: restore it, since old records \
-             need it to replay; if no data with it is left anywhere, `freehold lock --retire Stock:0xa2:1`",
+             need it to replay (it may stand under a feature that is off); if no data with it is left \
+             anywhere, `freehold lock --retire Stock:0xa2:1`",
             "Stock `0xa3 v1 forget` is missing, and the lock is `locked`: `freehold lock --update` adds it",
         ],
     ),
@@ -682,7 +687,7 @@ const CASES: &[Case] = &[
         )],
         &["0xa0 is retired with its newest version 2: delete this method"],
     ),
-    // An older version that is retired and gone leaves the newest its number.
+    // An older version that is retired and gone leaves the newest its number, in the source.
     (
         &[(
             "    /// As it was logged before amounts were told.\n    #[wal(0xa0, version = 1)]\n    fn add_one(&mut self, name: &str) {\n        self.add(name, 1);\n    }\n",
@@ -692,7 +697,27 @@ const CASES: &[Case] = &[
             "evolving::Stock section v1",
             "evolving::Stock retired 0xa0 v1\nevolving::Stock section v1",
         )],
+        &["so this one says its number: write `#[wal(0xa0, version = 2, newest)]`"],
+    ),
+    (
+        &[
+            (
+                "    /// As it was logged before amounts were told.\n    #[wal(0xa0, version = 1)]\n    fn add_one(&mut self, name: &str) {\n        self.add(name, 1);\n    }\n",
+                "",
+            ),
+            ("#[wal(0xa0)]", "#[wal(0xa0, version = 2, newest)]"),
+        ],
+        &[(
+            "evolving::Stock section v1",
+            "evolving::Stock retired 0xa0 v1\nevolving::Stock section v1",
+        )],
         &[],
+    ),
+    // A lock that is about another crate, or cannot be read, is no missing one.
+    (
+        &[],
+        &[("evolving::", "evolved::")],
+        &["freehold.lock is about the crate evolved, and this is evolving: if it was renamed"],
     ),
     (
         &[],
@@ -789,4 +814,12 @@ fn a_mistake_in_an_operation_is_said_alone() {
         let built = copied.cargo(&["build", "--quiet", "--lib"]).expect(101, &[expected]);
         assert!(!built.err.contains("--retire"), "{}", built.err);
     }
+}
+
+#[test]
+fn a_lock_that_is_no_text_is_an_error_and_not_a_missing_one() {
+    let copied = Copied::locked();
+    std::fs::write(copied.path("freehold.lock"), b"locked\n\xff\n").unwrap();
+    let built = copied.cargo(&["build", "--quiet", "--lib"]);
+    built.expect(101, &["freehold.lock: stream did not contain valid UTF-8"]);
 }

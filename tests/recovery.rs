@@ -810,3 +810,19 @@ fn what_the_options_detach_is_carried_and_cannot_be_used() {
     assert_eq!(db.view().on::<Tally>().get("words"), 7);
     assert_eq!(db.transaction(|tx| tx.on::<Tally>().add("words", 1)).unwrap(), 8);
 }
+
+#[test]
+fn a_name_to_detach_that_nobody_has_is_told_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let said = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = Arc::clone(&said);
+    let db = options()
+        .detach("Tallly")
+        .on_warning(move |_, what| heard.lock().unwrap().push(what.to_owned()))
+        .open(directory.path())
+        .unwrap();
+    drop(db);
+    let said = said.lock().unwrap();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("Options::detach(\"Tallly\"): no primitive"), "{said:?}");
+}

@@ -49,6 +49,7 @@ pub fn primitive(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// - `#[wal(0x80, version = 1)]`: an older one, kept with its signature and meaning so that old
 ///   records replay. It has no method on the handle. Versions count from 1, without a gap; the
 ///   newest has the next number.
+/// - `#[wal(0x80, version = 3, newest)]`: the newest version, where older ones are retired and gone.
 /// - `#[wal(0x80, replay_only)]`: retired. Nobody calls it any more, and its old records replay. So
 ///   on the newest version, which keeps its number; the older ones stay as they are.
 /// - `#[wal(0x80, name = "add")]`: what the operation is called in the data, if not like its method.

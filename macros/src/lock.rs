@@ -13,12 +13,20 @@ use quote::quote;
 const GOLDEN: &str = "golden";
 
 /// The lock as an attribute finds it, as an expression of type `Lock`.
-pub(crate) fn expression(private: &TokenStream, locked: bool) -> TokenStream {
+///
+/// # Errors
+///
+/// It cannot be read, or is about another crate.
+pub(crate) fn expression(private: &TokenStream, locked: bool) -> Result<TokenStream, String> {
     let Some(compiled) = Compiled::by_cargo() else {
-        return quote!(#private::Lock::NONE);
+        return if locked {
+            Err("this is `locked`, and without cargo nobody says where freehold.lock is".to_owned())
+        } else {
+            Ok(quote!(#private::Lock::NONE))
+        };
     };
     let crate_name = &compiled.crate_name;
-    let text = read(&compiled.lock);
+    let text = compiled.text()?;
     if text.is_none() && !locked {
         compiled.say_that_there_is_none();
     }
@@ -34,6 +42,14 @@ pub(crate) fn expression(private: &TokenStream, locked: bool) -> TokenStream {
         None => quote!(::core::option::Option::None),
     };
     let format = lines_of().find_map(|line| line.strip_prefix("format ")).unwrap_or_default();
+    let known =
+        lines_of().find_map(|line| Some(line.split_once("::")?.0).filter(|it| !it.contains(' ')));
+    if let Some(known) = known.filter(|_| own_lines.is_empty() && compiled.is_the_package()) {
+        return Err(format!(
+            "freehold.lock is about the crate {known}, and this is {crate_name}: if it was renamed, \
+             change the name in the lines of the file"
+        ));
+    }
     // A crate of which the file knows nothing may be an example, whose data nobody keeps.
     let locked = locked || (!own_lines.is_empty() && lines_of().any(|line| line == "locked"));
     // So that cargo compiles the crate anew when the file changes.
@@ -42,7 +58,7 @@ pub(crate) fn expression(private: &TokenStream, locked: bool) -> TokenStream {
             const _: &[u8] = ::core::include_bytes!(#path);
         )
     });
-    quote! {
+    Ok(quote! {
         {
             #tracked
             #private::Lock {
@@ -55,7 +71,7 @@ pub(crate) fn expression(private: &TokenStream, locked: bool) -> TokenStream {
                     || ::core::option_env!("FREEHOLD_LOCK_UPDATE").is_some(),
             }
         }
-    }
+    })
 }
 
 /// The versions of a WAL type that are retired: their numbers are never given again.
@@ -81,15 +97,11 @@ pub(crate) fn retired_at(wal_type: u8) -> Option<u8> {
 /// What stands behind the owner in every line about the crate that is compiled.
 fn facts_of_this_crate() -> Vec<String> {
     let Some(compiled) = Compiled::by_cargo() else { return Vec::new() };
-    let text = read(&compiled.lock).unwrap_or_default();
+    // That it cannot be read is said where the lock is asked for.
+    let text = compiled.text().unwrap_or_default().unwrap_or_default();
     let own = format!("{}::", compiled.crate_name);
     let facts = text.lines().filter(|line| line.starts_with(&own));
     facts.filter_map(|line| Some(line.split_once(' ')?.1.trim_end().to_owned())).collect()
-}
-
-#[expect(clippy::disallowed_methods, reason = "the compiler reads a source file, no database")]
-fn read(path: &Path) -> Option<String> {
-    std::fs::read_to_string(path).ok()
 }
 
 /// What cargo compiles.
@@ -99,10 +111,33 @@ struct Compiled {
 }
 
 impl Compiled {
+    /// Nothing without cargo, and nothing for a test or a benchmark that is a crate of its own,
+    /// whatever it is called.
     fn by_cargo() -> Option<Compiled> {
+        if std::env::var_os("CARGO_TARGET_TMPDIR").is_some() {
+            return Some(Compiled { crate_name: String::new(), lock: PathBuf::new() });
+        }
         let crate_name = std::env::var("CARGO_CRATE_NAME").ok()?;
         let directory = std::env::var_os("CARGO_MANIFEST_DIR")?;
         Some(Compiled { crate_name, lock: Path::new(&directory).join("freehold.lock") })
+    }
+
+    /// The file's text; nothing if there is no file.
+    fn text(&self) -> Result<Option<String>, String> {
+        if self.crate_name.is_empty() {
+            return Ok(None);
+        }
+        #[expect(clippy::disallowed_methods, reason = "a source file, no database")]
+        match std::fs::read_to_string(&self.lock) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(format!("{}: {error}", self.lock.display())),
+        }
+    }
+
+    /// Whether this is what the package is about: its library, or a program of its name.
+    fn is_the_package(&self) -> bool {
+        std::env::var("CARGO_PKG_NAME").is_ok_and(|name| name.replace('-', "_") == self.crate_name)
     }
 
     /// Printed and not a lint, which would break the builds of those who deny warnings. Only for the
@@ -112,8 +147,8 @@ impl Compiled {
         // The tool that would be told to write one says so itself.
         let is_worked_on = std::env::var_os("CARGO_PRIMARY_PACKAGE").is_some()
             && std::env::var_os("FREEHOLD_LOCK_UPDATE").is_none();
-        let package = std::env::var("CARGO_PKG_NAME").unwrap_or_default().replace('-', "_");
-        if is_worked_on && package == self.crate_name {
+        if is_worked_on && self.is_the_package() {
+            let package = &self.crate_name;
             ONCE.call_once(|| {
                 eprintln!(
                     "note: {package} has no freehold.lock: nothing keeps its formats from drifting; \

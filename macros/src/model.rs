@@ -136,6 +136,8 @@ pub(crate) struct Wal {
     /// What the operation is called in the data.
     pub(crate) name: Option<LitStr>,
     pub(crate) effect: bool,
+    /// Is the newest version though it says its number: older ones are gone.
+    pub(crate) newest: Option<Span>,
     /// Kept for old records only.
     pub(crate) replay_only: Option<Span>,
 }

@@ -12,7 +12,7 @@
 //! operations  = [ "crate" "=" Path ]
 //! stored      = ("crate" "=" Path | "name" "=" string)*
 //! wal         = byte ("," "version" "=" number | "," "name" "=" string | "," "effect"
-//!             | "," "replay_only")*
+//!             | "," "newest" | "," "replay_only")*
 //! index       = "rebuild" "=" Expr
 //! field       = ("was" "=" string | "name" "=" string | "from" "=" "|" Ident ":" Type "|" Expr)*
 //! ```
@@ -208,6 +208,7 @@ const WAL: &[Word] = &[
     ("version", "version = 1"),
     ("name", "name = \"add\""),
     ("effect", "effect"),
+    ("newest", "newest"),
     ("replay_only", "replay_only"),
 ];
 
@@ -235,7 +236,8 @@ pub(crate) fn wal(tokens: TokenStream, at: &impl ToTokens, errors: &mut Errors) 
         }
         byte => errors.keep(self::byte(byte, &WAL_TYPE)),
     };
-    let (mut version, mut called, mut effect, mut replay_only) = (None, None, false, None);
+    let (mut version, mut called, mut effect) = (None, None, false);
+    let (mut newest, mut replay_only) = (None, None);
     for Fact { name, word, written, value } in facts::facts(rest, WAL, errors).facts {
         match (word, value) {
             ("version", Value::Expr(value)) => {
@@ -243,11 +245,12 @@ pub(crate) fn wal(tokens: TokenStream, at: &impl ToTokens, errors: &mut Errors) 
             }
             ("name", Value::Expr(value)) => called = errors.keep(text(&value)),
             ("effect", Value::Nothing) => effect = true,
+            ("newest", Value::Nothing) => newest = Some(name.span()),
             ("replay_only", Value::Nothing) => replay_only = Some(name.span()),
             _ => errors.on(&name, wanting(word, written)),
         }
     }
-    byte.map(|byte| Wal { byte, version, name: called, effect, replay_only })
+    byte.map(|byte| Wal { byte, version, name: called, effect, newest, replay_only })
 }
 
 fn version(expr: &Expr) -> syn::Result<u8> {

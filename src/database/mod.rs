@@ -157,6 +157,13 @@ impl Database {
             None => Arc::new(OsDisk::new(path)),
         };
         let opened = recovery::open(&disk, registry, &options.recovery())?;
+        for name in &options.detached {
+            let linked = PrimitiveRegistry::linked()?.list().iter().any(|one| one.is_named(name));
+            if !linked && !opened.report.detached.iter().any(|row| *row.primitive == **name) {
+                let what = "no primitive of this name is linked or in the data";
+                options.warn(path, &format!("Options::detach(\"{name}\"): {what}"));
+            }
+        }
         for warning in opened.report.warnings() {
             options.warn(path, &warning);
         }

@@ -6,7 +6,7 @@
 //! - A text that does not fit is cut; its fingerprint still covers all of it.
 
 /// How many bytes of text a shape keeps.
-const TEXT_BYTES_MAX: usize = 512;
+const TEXT_BYTES_MAX: usize = 1536;
 
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
@@ -109,6 +109,12 @@ impl Shape {
         }
     }
 
+    /// Whether the text is shown whole.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.bytes_len < TEXT_BYTES_MAX
+    }
+
     /// A number that stands for the text: FNV-1a over its bytes.
     #[must_use]
     pub const fn fingerprint(&self) -> u64 {
@@ -168,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_text_that_does_not_fit_keeps_its_fingerprint() {
-        let long = "x".repeat(600);
+        let long = "x".repeat(2000);
         let one = Shape::of(&long);
         let other = Shape::of(&format!("{long}y"));
         assert_eq!(one.as_str(), other.as_str());

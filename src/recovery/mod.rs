@@ -59,6 +59,16 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Whether the options detach the primitive that has this name in the data.
+    fn names_detached(&self, name: &str) -> bool {
+        let linked = PrimitiveRegistry::linked().map(PrimitiveRegistry::list).unwrap_or_default();
+        let is_it = |detached: &str| {
+            detached == name
+                || linked.iter().any(|one| one.is_named(detached) && one.is_named(name))
+        };
+        self.detached.iter().any(|detached| is_it(detached))
+    }
+
     fn progress(&self, phase: Phase, bytes_done: u64, bytes_total: u64, lsn: Lsn) -> Result<()> {
         let Some(progress) = &self.progress else { return Ok(()) };
         match progress(&Progress { phase, bytes_done, bytes_total, lsn }) {
@@ -264,7 +274,7 @@ fn finish(
         if registry.facts().iter().any(|linked| linked.is_named(&row.name)) {
             continue;
         }
-        let asked_for = settings.detached.contains(row.name.as_str());
+        let asked_for = settings.names_detached(&row.name);
         if settings.require_linked && !asked_for {
             return Err(crate::error::RegistryError::NotLinked {
                 name: row.name.as_str().into(),

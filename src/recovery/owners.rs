@@ -160,15 +160,12 @@ pub(super) fn refuse_section_version(linked: &Facts, found: u32) -> Result<(), E
     })
 }
 
-/// Refuses a field that the data has with another type. Fields may come and go; what a changed section
-/// version means, the primitive knows.
+/// Refuses a field that the data has with another type, in whatever version: the bytes would be read as
+/// something else. Fields may come and go.
 pub(super) fn refuse_other_fields(
     stored: &CatalogRow,
     linked: &Facts,
 ) -> Result<(), RegistryError> {
-    if stored.section_version != linked.row.section_version {
-        return Ok(());
-    }
     for (field, was) in fields(&stored.section_shape) {
         let now = fields(&linked.row.section_shape).find(|(name, _)| *name == field);
         if let Some((_, now)) = now.filter(|(_, now)| *now != was) {

@@ -47,6 +47,11 @@ impl Facts {
         &self.row.name
     }
 
+    /// The name and the former ones.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.name()).chain(self.former_names.iter().map(|name| &**name))
+    }
+
     /// Whether `name` is, or once was, the primitive's.
     pub(crate) fn is_named(&self, name: &str) -> bool {
         self.row.name == name || self.former_names.iter().any(|former| former == name)
@@ -81,8 +86,8 @@ pub(crate) fn check(list: &[Facts]) -> Result<(), RegistryError> {
             let (first, second) = both();
             return Err(RegistryError::WalTypeTwice { wal_type, first, second });
         }
-        if first.name() == second.name() {
-            let (name, (first, second)) = (first.name().into(), both());
+        if let Some(name) = first.names().find(|name| second.is_named(name)) {
+            let (name, (first, second)) = (name.into(), both());
             return Err(RegistryError::NameTwice { name, first, second });
         }
     }
@@ -322,6 +327,26 @@ notes::Notes 0xa0 v1 set (who: str, ) 04f23e11fed13f5a
 notes::Notes 0xa1 v2 by_hand  0000000000000000
 notes::Notes section v3 (notes: {str: u64}, ) f11c8fa8ceed6287
 ";
+
+    #[test]
+    fn a_name_that_another_primitive_once_had_is_taken() {
+        let other = |text: &str| {
+            let text = text.replace("0xa", "0xb").replace("::Notes", "::Other");
+            parse(text.as_bytes()).unwrap().facts.remove(0)
+        };
+        let notes = parse(TEXT.as_bytes()).unwrap().facts.remove(0);
+        let unrelated = other(&TEXT.replace("was Note", "was Nothing"));
+        assert_eq!(check(&[notes.clone(), unrelated]), Ok(()));
+        for taken in [
+            // Both were called `Note`; one is called so now.
+            other(TEXT),
+            other(&TEXT.replace("was Note", "was Nothing").replace("::Notes", "::Note")),
+            other(&TEXT.replace("was Note", "was Notes")),
+        ] {
+            let refused = check(&[notes.clone(), taken]).unwrap_err();
+            assert!(matches!(refused, RegistryError::NameTwice { .. }), "{refused}");
+        }
+    }
 
     #[test]
     fn every_word_arrives_in_its_place() {

@@ -4,7 +4,7 @@
 //!   other content is a contradiction, and the file wins. What is no line at all is kept.
 //! - Lines of one primitive stand together, in the order of their keys, so that a change of the file
 //!   reads as one. Remarks come first.
-//! - What the lines mean is known where they are made: `primitive/lock.rs` and the conformance kit.
+//! - What the lines mean is known where they are made: `primitive/lock/` and the conformance kit.
 
 use std::fmt::{self, Write as _};
 use std::io;

@@ -140,7 +140,7 @@ fn operation(
             Some(name) => name.value(),
             None => syn::ext::IdentExt::unraw(&signature.ident).to_string(),
         },
-        called: wal.version.is_none() && wal.replay_only.is_none(),
+        called: (wal.version.is_none() || wal.newest.is_some()) && wal.replay_only.is_none(),
         wal,
         visibility: method.vis.clone(),
         signature: signature.clone(),

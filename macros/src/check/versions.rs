@@ -19,13 +19,16 @@ pub(super) fn number(operations: &mut Vec<Operation>, errors: &mut Errors) -> Ve
                     ),
                 );
             }
-            match highest_written(operations, byte) {
-                Some(u8::MAX) => errors.at(
+            let older = highest_written(operations, byte).unwrap_or(0);
+            let Some(version) = older.checked_add(1) else {
+                errors.at(
                     operations[index].wal.byte.first,
                     format!("{byte:#04x} has all its 255 versions: take another WAL type"),
-                ),
-                older => operations[index].version = older.unwrap_or(0) + 1,
-            }
+                );
+                continue;
+            };
+            operations[index].version = version;
+            number_in_source(&operations[index], errors);
         }
     }
     let taken = twice(operations, errors);
@@ -37,11 +40,29 @@ pub(super) fn number(operations: &mut Vec<Operation>, errors: &mut Errors) -> Ve
     taken
 }
 
+/// A number is in the source, whether the lock is there or not: where older versions are retired and
+/// gone, it is written out.
+fn number_in_source(operation: &Operation, errors: &mut Errors) {
+    let byte = operation.wal.byte;
+    let retired = lock::retired_versions(byte.value).into_iter().max();
+    if let Some(retired) = retired.filter(|retired| *retired >= operation.version) {
+        let (byte, next) = (format!("{:#04x}", byte.value), retired.saturating_add(1));
+        let word = if operation.wal.replay_only.is_some() { "replay_only" } else { "newest" };
+        errors.at(
+            operation.wal.byte.first,
+            format!(
+                "version {retired} of {byte} is retired and gone, so this one says its number: write \
+                 `#[wal({byte}, version = {next}, {word})]`"
+            ),
+        );
+    }
+}
+
 /// An older version is a method of another name, and yet the same operation.
 fn rename_older(operations: &mut [Operation]) {
     let newest: Vec<(u8, String)> = operations
         .iter()
-        .filter(|operation| operation.wal.version.is_none())
+        .filter(|operation| operation.wal.version.is_none() || operation.wal.newest.is_some())
         .map(|operation| (operation.wal.byte.value, operation.name.clone()))
         .collect();
     for operation in operations.iter_mut().filter(|operation| operation.wal.name.is_none()) {
@@ -52,12 +73,8 @@ fn rename_older(operations: &mut [Operation]) {
     }
 }
 
-/// The highest that is written out, here or, as one that is retired, in the lock.
 fn highest_written(operations: &[Operation], byte: u8) -> Option<u8> {
-    versions_of(operations, byte)
-        .filter_map(|other| other.wal.version.map(|(it, _)| it))
-        .chain(lock::retired_versions(byte))
-        .max()
+    versions_of(operations, byte).filter_map(|other| other.wal.version.map(|(it, _)| it)).max()
 }
 
 fn versions_of(operations: &[Operation], byte: u8) -> impl Iterator<Item = &Operation> {
@@ -105,9 +122,14 @@ fn gap(operation: &Operation, operations: &[Operation], errors: &mut Errors) {
     let Some((version, span)) = operation.wal.version else { return };
     let byte = operation.wal.byte.value;
     let below = version - 1;
+    // Who writes the newest one's number says that some below it are gone.
+    let some_are_gone = versions_of(operations, byte).any(|other| {
+        let top = other.wal.newest.or(other.wal.replay_only);
+        top.is_some() && other.wal.version.is_some()
+    });
     if below > 0
+        && !some_are_gone
         && !versions_of(operations, byte).any(|other| other.version == below)
-        && !lock::retired_versions(byte).contains(&below)
     {
         errors.at(
             span,
@@ -125,6 +147,18 @@ fn newest(operation: &Operation, operations: &[Operation], errors: &mut Errors) 
     let newer = versions_of(operations, byte).max_by_key(|other| other.version);
     let Some(newest) = newer else { return };
     let is_newest = newest.version == operation.version;
+    if let Some(span) = operation.wal.newest {
+        if !is_newest {
+            let message =
+                format!("the newest version of {byte:#04x} is `{}`", newest.signature.ident);
+            errors.at(span, message);
+        } else if operation.wal.version.is_none() {
+            errors.at(span, "a method without `version = ..` is the newest: leave this out");
+        } else if let Some(replay_only) = operation.wal.replay_only {
+            errors.at(replay_only, "`newest` is called, and `replay_only` is not: leave one out");
+        }
+        return;
+    }
     match (operation.wal.replay_only, operation.wal.version) {
         (Some(span), _) if !is_newest => errors.at(
             span,

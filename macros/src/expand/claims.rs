@@ -33,8 +33,13 @@ pub(super) fn expand(
     let id = claim.id.map_or(0xff, |id| id.value);
     let mut bytes: Vec<u8> = claim.wal.iter().map(|byte| byte.value).collect();
     bytes.sort_unstable();
-    let lock =
-        if sound { lock::expression(&private, claim.locked) } else { quote!(#private::Lock::NONE) };
+    let (lock, unreadable) = match sound.then(|| lock::expression(&private, claim.locked)) {
+        Some(Ok(lock)) => (lock, None),
+        Some(Err(why)) => {
+            (quote!(#private::Lock::NONE), Some(quote!(::core::compile_error!(#why);)))
+        }
+        None => (quote!(#private::Lock::NONE), None),
+    };
     let registered = quote! {
         #[automatically_derived]
         impl #krate::Registered for #primitive {
@@ -43,6 +48,7 @@ pub(super) fn expand(
             const CLAIMED_WAL_TYPES: &'static [u8] = &[#(#bytes),*];
             const LOCK: #private::Lock = #lock;
         }
+        #unreadable
     };
     let Some(id) = claim.id.filter(|_| sound) else { return registered };
 
@@ -53,7 +59,12 @@ pub(super) fn expand(
     let owner = owner(&primitive);
     let owned = slots().map(|slot| owned(&private, slot, &owner));
     let asked = [&id_slot[..], &wal_slots].map(|slots| slots::asked_by_claim(&private, slots));
-    let claimed = slots().map(Slot::in_words).chain([format!("the name {name}")]);
+    let claimed = slots().map(Slot::in_words).chain(
+        [name.to_owned()]
+            .into_iter()
+            .chain(claim.was.iter().map(syn::LitStr::value))
+            .map(|name| format!("the name {name}")),
+    );
     let symbols = symbols::of_claims(name, claimed);
     let first_byte = claim.wal.first().map_or(id.first, |byte| byte.first);
     let name_span = primitive.span();

@@ -31,6 +31,7 @@ pub(super) fn expand(krate: &TokenStream, kit: &Conformance) -> TokenStream {
         snake_case(&syn::ext::IdentExt::unraw(&last.ident).to_string())
     );
     let private = quote!(#krate::testing::conformance);
+    let count = RULES.len();
     let tests = RULES.iter().map(|rule| {
         let test = Ident::new(&snake_case(rule), last.ident.span());
         let rule = Ident::new(rule, last.ident.span());
@@ -63,6 +64,8 @@ pub(super) fn expand(krate: &TokenStream, kit: &Conformance) -> TokenStream {
                     ::core::env!("CARGO_MANIFEST_DIR"),
                 );
             }
+
+            const _: () = ::core::assert!(#count == #private::Rule::COUNT, "a rule is left out");
 
             #(#tests)*
         }

@@ -23,7 +23,7 @@ use words::{
 pub use facts::facts;
 
 /// How long a message may be: two layouts and the words around them.
-const MESSAGE_BYTES_MAX: usize = 2048;
+const MESSAGE_BYTES_MAX: usize = 4096;
 
 /// What there is to say; nothing, if all is well.
 pub type Fault = Text<MESSAGE_BYTES_MAX>;
@@ -295,8 +295,9 @@ pub const fn kept<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
         fault.push(" `");
         fault.push(without_last_word(called));
         fault.push(
-            "` is not in the code: restore it, since old records need it to replay; if no data \
-             with it is left anywhere, `freehold lock --retire ",
+            "` is not in the code: restore it, since old records need it to replay (it may stand \
+             under a feature that is off); if no data with it is left anywhere, `freehold lock \
+             --retire ",
         );
         fault.push(P::NAME);
         fault.push(":");
@@ -354,6 +355,14 @@ const fn is_retired<P: PrimitiveStorageExt>(lock: &Lock, wal_type: u8, version: 
 /// Whether the section is as the lock has it, and everything in older ones can still be read.
 #[must_use]
 pub const fn section<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
+    if !(const { &P::SECTION_SHAPE }).is_whole() {
+        let mut fault = Text::new();
+        fault.push(
+            "these fields take more than 1536 bytes to describe, and what is not described could \
+             change unseen: put some of them into a struct with `#[derive(Stored)]`",
+        );
+        return fault;
+    }
     let mut key: Text<32> = Text::new();
     push_section_key(&mut key, P::SECTION_VERSION);
     let mut now: Fault = Text::new();

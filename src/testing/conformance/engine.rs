@@ -72,6 +72,8 @@ pub(super) fn a_crash_leaves_a_prefix<P: PrimitiveStorageExt + PartialEq>(
         let disk = SimDisk::new(seed);
         // By LSN: a transaction without an entry is none.
         let mut states = vec![P::default()];
+        // Behind so many calls of the disk, so much was durable.
+        let mut acknowledged = Vec::new();
         let db = options(&disk).open("").map_err(said)?;
         for (at, calls) in history.iter().enumerate() {
             transaction(&db, calls)?;
@@ -79,6 +81,7 @@ pub(super) fn a_crash_leaves_a_prefix<P: PrimitiveStorageExt + PartialEq>(
             if view.lsn().0 as usize == states.len() {
                 states.push(view.on::<P>().clone());
             }
+            acknowledged.push((disk.call_count(), view.lsn()));
             if at == history.len() / 2 {
                 db.checkpoint().map_err(said)?;
             }
@@ -90,6 +93,10 @@ pub(super) fn a_crash_leaves_a_prefix<P: PrimitiveStorageExt + PartialEq>(
                 let left = point.disk(survival);
                 let db = options(&left).open("").map_err(|error| format!("{when}: {error}"))?;
                 let lsn = db.view().lsn();
+                let durable = acknowledged.iter().rfind(|(calls, _)| *calls <= point.before());
+                if let Some((_, durable)) = durable.filter(|(_, durable)| *durable > lsn) {
+                    return Err(format!("{when}: LSN {durable} was acknowledged, {lsn} is there"));
+                }
                 match states.get(lsn.0 as usize) {
                     Some(state) => equal(state, &db, &format!("{when}, at LSN {lsn}"))?,
                     None => return Err(format!("{when}: LSN {lsn} never was")),

@@ -58,6 +58,12 @@ pub enum Rule {
     GoldenHistoriesAreKept,
 }
 
+impl Rule {
+    /// How many there are: the last one's number, and one more.
+    #[doc(hidden)]
+    pub const COUNT: usize = Rule::GoldenHistoriesAreKept as usize + 1;
+}
+
 /// Tries a rule on histories of the calls that the strategy makes; `directory` is the package's, where
 /// its `freehold.lock` is. [`conformance!`](crate::conformance) writes a test for each rule.
 ///
