@@ -656,7 +656,8 @@ mod migrated {
     #[test]
     fn a_history_that_needs_a_retired_operation_is_replaced() {
         let retired = format!(
-            "locked\n{}conformance::Distance retired 0xd5 v1\n",
+            "locked\nconformance::Distance id 0xd5 scope runs\n{}\
+             conformance::Distance retired 0xd5 v1\n",
             old_line("Distance", 0xd5)
         );
         let lock = lock(&retired);

@@ -671,7 +671,38 @@ const CASES: &[Case] = &[
             "evolving::Stock retired 0xa2\nevolving::Stock section v1",
         )],
         &[
-            "Stock `retired 0xa2`: it may never be claimed again: take the next version or another byte",
+            "freehold.lock: 0xa2 is retired with its newest version 1: delete this method, or take \
+             another WAL type",
+        ],
+    ),
+    (
+        &[],
+        &[(
+            "evolving::Stock section v1",
+            "evolving::Stock retired 0xa0 v2\nevolving::Stock section v1",
+        )],
+        &["0xa0 is retired with its newest version 2: delete this method"],
+    ),
+    // An older version that is retired and gone leaves the newest its number.
+    (
+        &[(
+            "    /// As it was logged before amounts were told.\n    #[wal(0xa0, version = 1)]\n    fn add_one(&mut self, name: &str) {\n        self.add(name, 1);\n    }\n",
+            "",
+        )],
+        &[(
+            "evolving::Stock section v1",
+            "evolving::Stock retired 0xa0 v1\nevolving::Stock section v1",
+        )],
+        &[],
+    ),
+    (
+        &[],
+        &[(
+            "evolving::Stock section v1",
+            "evolving::Stock retired 0xa0 v1\nevolving::Stock section v1",
+        )],
+        &[
+            "Stock `retired 0xa0 v1`: it may never be claimed again: take the next version or another byte",
         ],
     ),
     (
@@ -744,4 +775,19 @@ fn an_example_of_a_locked_package_may_have_a_primitive_of_its_own() {
     let example = replaced(&lib_without_orders(), "0xa0..=0xa3", "0xa0..=0xa3, name = \"own\"");
     copied.write("examples/own.rs", &format!("{example}\nfn main() {{}}\n"));
     copied.cargo(&["build", "--quiet", "--examples"]).expect(0, &[]);
+}
+
+/// A mistake that keeps an operation from being understood is no reason to speak of retiring it.
+#[test]
+fn a_mistake_in_an_operation_is_said_alone() {
+    let copied = Copied::locked();
+    for (from, to, expected) in [
+        ("number: u64", "number: usize", "`usize` is as wide as the machine is"),
+        ("#[wal(0xa2)]", "#[wal(0xa1)]", "WAL type 0xa1 is `put` already"),
+        ("#[wal(0xa2)]", "#[wal(0xb0)]", "does not claim this WAL type"),
+    ] {
+        copied.write("src/lib.rs", &replaced(LIB, from, to));
+        let built = copied.cargo(&["build", "--quiet", "--lib"]).expect(101, &[expected]);
+        assert!(!built.err.contains("--retire"), "{}", built.err);
+    }
 }

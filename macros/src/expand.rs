@@ -84,8 +84,17 @@ pub(crate) fn register(arguments: TokenStream) -> TokenStream {
     let Some(last) = primitive.segments.last() else { return errors.into_tokens() };
     let name = claims::name(&claim, &last.ident);
     let code = claims::expand(&claim, primitive.to_token_stream(), &name, errors.is_empty());
+    // With the attributes each operation is asked for where it stands.
+    let operations = errors.is_empty().then(|| {
+        let krate = &claim.krate;
+        let private = quote!(#krate::__private);
+        let fault = quote!(#private::lock::operations::<#primitive>(
+            &<#primitive as #krate::Registered>::LOCK
+        ));
+        no_fault(&private, &fault, primitive.span())
+    });
     let errors = errors.into_tokens();
-    quote!(#code #errors)
+    quote!(#code #operations #errors)
 }
 
 /// `conformance!(..)`.

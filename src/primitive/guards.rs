@@ -6,6 +6,7 @@ use super::context::OpContext;
 use super::contract::{
     OperationShape, Operations, PrimitiveStorageExt, Registered, UnknownOperation,
 };
+use super::lock::Subject;
 use super::payload::PayloadWriter;
 use crate::error::{Reason, Result};
 use crate::format::WalEntry;
@@ -143,10 +144,17 @@ impl<P: Registered> Claims<P> {
     pub const WAL_TYPES: &'static [u8] = P::CLAIMED_WAL_TYPES;
 }
 
+impl<P: PrimitiveStorageExt> Claims<P> {
+    /// Whose lines of the lock are its.
+    pub const SUBJECT: Subject = Subject::of::<P>();
+}
+
 /// What a type claims that is not registered.
 pub trait Unregistered {
     /// None.
     const WAL_TYPES: &'static [u8] = &[];
+    /// None.
+    const SUBJECT: Subject = Subject::NONE;
 }
 
 impl<P> Unregistered for Claims<P> {}

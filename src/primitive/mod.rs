@@ -71,6 +71,8 @@ pub mod private {
 
     /// What the lock is asked.
     pub mod lock {
-        pub use crate::primitive::lock::{Fault, facts, id, kept, operation, section, wal_types};
+        pub use crate::primitive::lock::{
+            Fault, facts, id, kept, operation, operations, section, wal_types,
+        };
     }
 }

@@ -407,13 +407,20 @@ fn locked(krate: &TokenStream, primitive: &Ident, operation: &Operation) -> Toke
     let Operation { wal, version, cfgs, .. } = operation;
     let byte = wal.byte.value;
     let private = quote!(#krate::__private);
-    let fault = quote!(#private::lock::operation::<#primitive>(
-        &<#primitive as #krate::Registered>::LOCK,
+    let fault = quote!(#private::lock::operation(
+        &#private::Claims::<#primitive>::SUBJECT,
+        <#primitive as #krate::Operations>::OPERATIONS,
         #byte,
         #version,
     ));
     let check = no_fault(&private, &fault, wal.byte.first);
-    quote!(#(#cfgs)* #check)
+    quote! {
+        #(#cfgs)*
+        const _: () = {
+            use #private::Unregistered as _;
+            #check
+        };
+    }
 }
 
 /// An alias of `Result` under another name would log what was rejected.

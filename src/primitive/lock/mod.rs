@@ -89,7 +89,7 @@ pub const fn id<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
         return fault;
     }
     while index < lines.len() {
-        let line = Line::of::<P>(lines[index], lock.crate_name);
+        let line = Line::of(&Subject::of::<P>(), lines[index], lock.crate_name);
         index += 1;
         if line.is_own {
             if same(line.fact, "retired id") {
@@ -101,7 +101,7 @@ pub const fn id<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
             found = true;
             let now = id_fact::<P>();
             if !same(line.fact, now.as_str()) {
-                let mut fault = was_and_is::<P>("", line.fact, now.as_str());
+                let mut fault = was_and_is(P::NAME, "", line.fact, now.as_str());
                 fault.push(": restore it, since data is found by it");
                 return fault;
             }
@@ -127,7 +127,7 @@ pub const fn id<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
         );
         return fault;
     }
-    missing::<P>(id_fact::<P>().as_str())
+    missing(P::NAME, id_fact::<P>().as_str())
 }
 
 /// Whether no WAL type belongs to another primitive of the lock.
@@ -136,7 +136,7 @@ pub const fn wal_types<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
     let lines = lock.lines();
     let mut index = 0;
     while index < lines.len() {
-        let line = Line::of::<P>(lines[index], lock.crate_name);
+        let line = Line::of(&Subject::of::<P>(), lines[index], lock.crate_name);
         index += 1;
         if line.is_own {
             continue;
@@ -161,21 +161,40 @@ pub const fn wal_types<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
     Text::new()
 }
 
-/// Whether the operation is as the lock has it.
+/// Whether an operation of `operations` is as the lock has it.
 #[must_use]
-pub const fn operation<P: PrimitiveStorageExt>(lock: &Lock, wal_type: u8, version: u8) -> Fault {
+pub const fn operation(
+    subject: &Subject,
+    operations: &[OperationShape],
+    wal_type: u8,
+    version: u8,
+) -> Fault {
     let mut index = 0;
-    while index < P::OPERATIONS.len() {
-        let operation = &P::OPERATIONS[index];
+    while index < operations.len() {
+        let operation = &operations[index];
         if operation.wal_type == wal_type && operation.version == version {
-            return operation_of::<P>(lock, operation);
+            return operation_of(subject, &subject.lock, operation);
         }
         index += 1;
     }
     Text::new()
 }
 
-const fn operation_of<P: PrimitiveStorageExt>(lock: &Lock, operation: &OperationShape) -> Fault {
+/// Whether all operations are as the lock has them, for a primitive that is written by hand.
+#[must_use]
+pub const fn operations<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
+    let mut index = 0;
+    while index < P::OPERATIONS.len() {
+        let fault = operation_of(&Subject::of::<P>(), lock, &P::OPERATIONS[index]);
+        if !fault.is_empty() {
+            return fault;
+        }
+        index += 1;
+    }
+    Text::new()
+}
+
+const fn operation_of(subject: &Subject, lock: &Lock, operation: &OperationShape) -> Fault {
     let mut key: Text<32> = Text::new();
     push_operation_key(&mut key, operation);
     let mut now: Fault = Text::new();
@@ -187,7 +206,7 @@ const fn operation_of<P: PrimitiveStorageExt>(lock: &Lock, operation: &Operation
     let mut found = false;
     let mut index = 0;
     while index < lines.len() {
-        let line = Line::of::<P>(lines[index], lock.crate_name);
+        let line = Line::of(subject, lines[index], lock.crate_name);
         index += 1;
         if !line.is_own {
             continue;
@@ -204,7 +223,7 @@ const fn operation_of<P: PrimitiveStorageExt>(lock: &Lock, operation: &Operation
         if same(was, now.as_str()) {
             continue;
         }
-        return other_operation::<P>(key.as_str(), was, now.as_str(), operation);
+        return other_operation(subject.name, key.as_str(), was, now.as_str(), operation);
     }
     if found || !lock.insists() || lock.lines.is_none() {
         return Text::new();
@@ -212,10 +231,11 @@ const fn operation_of<P: PrimitiveStorageExt>(lock: &Lock, operation: &Operation
     let mut fact: Text<64> = Text::new();
     fact.push(key.as_str());
     fact.push(operation.name);
-    missing::<P>(fact.as_str())
+    missing(subject.name, fact.as_str())
 }
 
-const fn other_operation<P: PrimitiveStorageExt>(
+const fn other_operation(
+    name: &str,
     key: &str,
     was: &str,
     now: &str,
@@ -224,7 +244,7 @@ const fn other_operation<P: PrimitiveStorageExt>(
     let (was_called, was_layout) = word(was);
     let (is_called, is_layout) = word(now);
     if same(was_layout, is_layout) {
-        let mut fault = was_and_is::<P>(key, was_called, is_called);
+        let mut fault = was_and_is(name, key, was_called, is_called);
         fault.push(": restore the name, or keep it for the data with `#[wal(");
         fault.push_byte(operation.wal_type);
         fault.push(", name = \"");
@@ -235,7 +255,7 @@ const fn other_operation<P: PrimitiveStorageExt>(
     // The fingerprints are shown only where nothing else tells the two apart.
     let (was_shown, is_shown) =
         if same(layout(was), layout(now)) { (was, now) } else { (layout(was), layout(now)) };
-    let mut fault = was_and_is::<P>(key, was_shown, is_shown);
+    let mut fault = was_and_is(name, key, was_shown, is_shown);
     fault.push(": restore the layout, or add version ");
     fault.push_number(operation.version as u64 + 1);
     fault.push(" and keep version ");
@@ -257,7 +277,7 @@ pub const fn kept<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
     let lines = lock.lines();
     let mut index = 0;
     while index < lines.len() {
-        let line = Line::of::<P>(lines[index], lock.crate_name);
+        let line = Line::of(&Subject::of::<P>(), lines[index], lock.crate_name);
         index += 1;
         if !line.is_own {
             continue;
@@ -267,7 +287,7 @@ pub const fn kept<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
         if has_operation::<P>(wal_type, version) || is_retired::<P>(lock, wal_type, version) {
             continue;
         }
-        let mut fault = start::<P>();
+        let mut fault = start(P::NAME);
         fault.push_byte(wal_type);
         fault.push(" ");
         fault.push(version);
@@ -304,7 +324,7 @@ const fn is_retired<P: PrimitiveStorageExt>(lock: &Lock, wal_type: u8, version: 
     let lines = lock.lines();
     let mut index = 0;
     while index < lines.len() {
-        let line = Line::of::<P>(lines[index], lock.crate_name);
+        let line = Line::of(&Subject::of::<P>(), lines[index], lock.crate_name);
         index += 1;
         if line.is_own
             && let Some(retired) = after(line.fact, "retired ")
@@ -329,7 +349,7 @@ pub const fn section<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
     let mut found = false;
     let mut index = 0;
     while index < lines.len() {
-        let line = Line::of::<P>(lines[index], lock.crate_name);
+        let line = Line::of(&Subject::of::<P>(), lines[index], lock.crate_name);
         index += 1;
         if !line.is_own {
             continue;
@@ -342,7 +362,7 @@ pub const fn section<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
                 } else {
                     (fields(was), fields(now.as_str()))
                 };
-                let mut fault = was_and_is::<P>(key.as_str(), was, now);
+                let mut fault = was_and_is(P::NAME, key.as_str(), was, now);
                 fault.push(": restore it, or write `section_version = ");
                 fault.push_number(P::SECTION_VERSION as u64 + 1);
                 fault.push("` and keep every field of version ");
@@ -353,7 +373,7 @@ pub const fn section<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
             let (_, rest) = word(line.fact);
             let (version, was) = word(rest);
             if let Some((field, now)) = lost_field::<P>(fields(was), fields(now.as_str())) {
-                let mut fault = start::<P>();
+                let mut fault = start(P::NAME);
                 fault.push("section ");
                 fault.push(version);
                 fault.push(" has the field `");
@@ -384,7 +404,7 @@ pub const fn section<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
     let mut fact: Text<32> = Text::new();
     fact.push("section v");
     fact.push_number(P::SECTION_VERSION as u64);
-    missing::<P>(fact.as_str())
+    missing(P::NAME, fact.as_str())
 }
 
 /// The first field of an older section that this build could not read, and what it is now.
@@ -415,6 +435,25 @@ const fn lost_field<'t, P: PrimitiveStorageExt>(
     None
 }
 
+/// Whose lines are looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject {
+    name: &'static str,
+    former_names: &'static [&'static str],
+    lock: Lock,
+}
+
+impl Subject {
+    /// A type that is no primitive, of which another error tells.
+    pub const NONE: Subject = Subject { name: "", former_names: &[], lock: Lock::NONE };
+
+    /// A primitive.
+    #[must_use]
+    pub const fn of<P: PrimitiveStorageExt>() -> Subject {
+        Subject { name: P::NAME, former_names: P::FORMER_NAMES, lock: P::LOCK }
+    }
+}
+
 /// A line of the lock.
 struct Line {
     /// The primitive's name.
@@ -425,7 +464,7 @@ struct Line {
 }
 
 impl Line {
-    const fn of<P: PrimitiveStorageExt>(line: &'static str, krate: &str) -> Line {
+    const fn of(subject: &Subject, line: &'static str, krate: &str) -> Line {
         let rest = match after(line, krate) {
             Some(rest) => rest,
             None => "",
@@ -434,10 +473,10 @@ impl Line {
             Some(rest) => word(rest),
             None => ("", ""),
         };
-        let mut is_own = same(owner, P::NAME);
+        let mut is_own = same(owner, subject.name);
         let mut index = 0;
-        while index < P::FORMER_NAMES.len() {
-            is_own |= same(owner, P::FORMER_NAMES[index]);
+        while index < subject.former_names.len() {
+            is_own |= same(owner, subject.former_names[index]);
             index += 1;
         }
         Line { owner, is_own, fact }
@@ -492,17 +531,17 @@ const fn is_one_word(name: &str) -> bool {
 }
 
 /// `freehold.lock: Counters `
-const fn start<P: PrimitiveStorageExt>() -> Fault {
+const fn start(name: &str) -> Fault {
     let mut fault = Text::new();
     fault.push("freehold.lock: ");
-    fault.push(P::NAME);
+    fault.push(name);
     fault.push(" ");
     fault
 }
 
 /// `freehold.lock: Counters 0x80 v1 was `..` and is now `..``
-const fn was_and_is<P: PrimitiveStorageExt>(key: &str, was: &str, is: &str) -> Fault {
-    let mut fault = start::<P>();
+const fn was_and_is(name: &str, key: &str, was: &str, is: &str) -> Fault {
+    let mut fault = start(name);
     fault.push(key);
     fault.push("was `");
     fault.push(was);
@@ -512,8 +551,8 @@ const fn was_and_is<P: PrimitiveStorageExt>(key: &str, was: &str, is: &str) -> F
     fault
 }
 
-const fn missing<P: PrimitiveStorageExt>(fact: &str) -> Fault {
-    let mut fault = start::<P>();
+const fn missing(name: &str, fact: &str) -> Fault {
+    let mut fault = start(name);
     fault.push("`");
     fault.push(fact);
     fault.push("` is missing, and the lock is `locked`: `freehold lock --update` adds it");
