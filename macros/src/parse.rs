@@ -151,8 +151,9 @@ impl Parse for Conformance {
     fn parse(input: ParseStream<'_>) -> syn::Result<Conformance> {
         let primitive = input.call(Path::parse_mod_style)?;
         if input.is_empty() {
-            return Err(input.error(
-                "write a strategy behind the primitive: how its operations are called, such as \
+            return Err(syn::Error::new_spanned(
+                &primitive,
+                "write a strategy behind this: how its operations are called, such as \
                  `\"[a-c]\".prop_map(|name| call!(Counters, add(&name, 1)))`",
             ));
         }

@@ -11,7 +11,7 @@ mod facts;
 mod words;
 
 use super::contract::{OperationShape, PrimitiveStorageExt};
-use super::guards::crate_of;
+use super::guards::{claims, crate_of};
 use super::text::Text;
 
 use facts::{FORMAT, id_fact, push_operation, push_operation_key, push_section, push_section_key};
@@ -172,7 +172,8 @@ pub const fn operation(
     let mut index = 0;
     while index < operations.len() {
         let operation = &operations[index];
-        if operation.wal_type == wal_type && operation.version == version {
+        let is_it = operation.wal_type == wal_type && operation.version == version;
+        if is_it && claims(subject.wal_types, wal_type) {
             return operation_of(subject, &subject.lock, operation);
         }
         index += 1;
@@ -271,7 +272,7 @@ const fn other_operation(
 /// Whether every operation of the lock is still in the code.
 #[must_use]
 pub const fn kept<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
-    if !P::SOUND {
+    if !P::SOUND || !only_claimed(P::WAL_TYPES, P::OPERATIONS) {
         return Text::new();
     }
     let lines = lock.lines();
@@ -306,6 +307,18 @@ pub const fn kept<P: PrimitiveStorageExt>(lock: &Lock) -> Fault {
         return fault;
     }
     Text::new()
+}
+
+/// Whether every operation has a WAL type that is claimed. One that has not is told of elsewhere.
+const fn only_claimed(wal_types: &[u8], operations: &[OperationShape]) -> bool {
+    let mut index = 0;
+    while index < operations.len() {
+        if !claims(wal_types, operations[index].wal_type) {
+            return false;
+        }
+        index += 1;
+    }
+    true
 }
 
 const fn has_operation<P: PrimitiveStorageExt>(wal_type: u8, version: &str) -> bool {
@@ -440,17 +453,20 @@ const fn lost_field<'t, P: PrimitiveStorageExt>(
 pub struct Subject {
     name: &'static str,
     former_names: &'static [&'static str],
+    wal_types: &'static [u8],
     lock: Lock,
 }
 
 impl Subject {
     /// A type that is no primitive, of which another error tells.
-    pub const NONE: Subject = Subject { name: "", former_names: &[], lock: Lock::NONE };
+    pub const NONE: Subject =
+        Subject { name: "", former_names: &[], wal_types: &[], lock: Lock::NONE };
 
     /// A primitive.
     #[must_use]
     pub const fn of<P: PrimitiveStorageExt>() -> Subject {
-        Subject { name: P::NAME, former_names: P::FORMER_NAMES, lock: P::LOCK }
+        let (former_names, wal_types) = (P::FORMER_NAMES, P::WAL_TYPES);
+        Subject { name: P::NAME, former_names, wal_types, lock: P::LOCK }
     }
 }
 
