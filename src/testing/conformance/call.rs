@@ -21,10 +21,10 @@ impl<P: PrimitiveStorageExt> Call<P> {
     ///
     /// ```
     /// # #[cfg(feature = "kv")] {
-    /// use freehold::primitives::{KvStore, KvStoreHandle};
+    /// use freehold::primitives::KvStore;
     /// use freehold::testing::conformance::Call;
     ///
-    /// let twice = Call::<KvStore>::new("put twice", |kv: &mut KvStoreHandle<'_>| {
+    /// let twice = Call::<KvStore>::new("put twice", |kv| {
     ///     kv.put(b"a", b"1")?;
     ///     kv.put(b"a", b"2")
     /// });
