@@ -68,7 +68,7 @@
 //! | `state` | `primitives::StateCell`, type ID 4 |
 //! | `run` | `primitives::RunIndex`, type ID 6 |
 //! | `full` | these four |
-//! | `testing` | `testing`: the simulated disk, and the clock that stands still |
+//! | `testing` | `testing`: the conformance kit, the simulated disk, the clock that stands still |
 //! | `cli` | the tool `freehold`, also as `cli::main` |
 //!
 //! A primitive of yours takes a type ID from 8 to 255 and WAL types from 0x80 to 0xff; also 1 to 7

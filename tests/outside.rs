@@ -37,6 +37,37 @@ fn run(name: &str, directory: &Path) -> String {
     printed.lines().last().unwrap_or_default().to_owned()
 }
 
+/// Written by somebody who knew `docs/extending.md` and nothing else, then changed as the guide says:
+/// its conformance tests, its lock with golden histories from before the change, its example.
+#[test]
+fn a_primitive_written_from_the_guide_conforms_and_keeps_its_history() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = root.join("tests/outside/graph/Cargo.toml");
+    std::fs::copy(root.join("Cargo.lock"), manifest.with_file_name("Cargo.lock")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let cargo = |arguments: &[&str], behind: &[&Path]| {
+        let output = Command::new(env!("CARGO"))
+            .args(arguments)
+            .args(["--quiet", "--manifest-path"])
+            .arg(&manifest)
+            .arg("--target-dir")
+            .arg(target_dir())
+            .args(behind)
+            .output()
+            .unwrap();
+        let complained = String::from_utf8_lossy(&output.stderr);
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{arguments:?}\n{printed}{complained}");
+        printed
+    };
+    let tested = cargo(&["test", "--lib"], &[]);
+    assert!(tested.contains("30 passed; 0 failed"), "{tested}");
+    let run = ["run", "--example", "grow"];
+    let first = cargo(&run, &[Path::new("--"), directory.path()]);
+    let second = cargo(&run, &[Path::new("--"), directory.path()]);
+    assert_ne!(first, second, "the second run found what the first one left");
+}
+
 /// One for all of them, so that freehold is built once.
 fn target_dir() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("outside")

@@ -9,11 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     {
         let view = db.view();
         let graph = view.on::<Graph>();
-        println!(
-            "found {} nodes and {} edges",
-            graph.node_count(),
-            graph.edge_count()
-        );
+        println!("found {} nodes and {} edges", graph.node_count(), graph.edge_count());
     }
 
     // A new node behind the last one, and a shortcut to it from the first one.
@@ -34,28 +30,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let view = db.view();
     let graph = view.on::<Graph>();
-    println!(
-        "now {} nodes and {} edges",
-        graph.node_count(),
-        graph.edge_count()
-    );
+    println!("now {} nodes and {} edges", graph.node_count(), graph.edge_count());
     for (node, label) in graph.nodes() {
         let to: Vec<_> = graph
             .neighbours(node)
             .map(|(to, weight)| {
-                format!(
-                    "{to} ({weight} {:?})",
-                    graph.edge_label(node, to).unwrap_or_default()
-                )
+                format!("{to} ({weight} {:?})", graph.edge_label(node, to).unwrap_or_default())
             })
             .collect();
         println!("  {node} {label}: {}", to.join(", "));
     }
     if let Some(path) = graph.shortest_path(first, last) {
-        println!(
-            "from {first} to {last}: {:?}, weight {}",
-            path.nodes, path.weight
-        );
+        println!("from {first} to {last}: {:?}, weight {}", path.nodes, path.weight);
     }
     Ok(())
 }

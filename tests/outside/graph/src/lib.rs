@@ -121,10 +121,7 @@ impl Graph {
     pub fn remove_node(&mut self, node: NodeId) -> Result<String, GraphError> {
         let label = self.nodes.remove(&node).ok_or(GraphError::NoNode(node))?;
         let out: Vec<_> = self.neighbours(node).map(|(to, _)| (node, to)).collect();
-        let into: Vec<_> = self
-            .predecessors(node)
-            .map(|(from, _)| (from, node))
-            .collect();
+        let into: Vec<_> = self.predecessors(node).map(|(from, _)| (from, node)).collect();
         for (from, to) in out.into_iter().chain(into) {
             self.links.remove(&(from, to));
             self.incoming.remove(&(to, from));
@@ -149,13 +146,7 @@ impl Graph {
         if self.links.contains_key(&(from, to)) {
             return Err(GraphError::DuplicateEdge(from, to));
         }
-        self.links.insert(
-            (from, to),
-            Edge {
-                weight,
-                label: label.to_owned(),
-            },
-        );
+        self.links.insert((from, to), Edge { weight, label: label.to_owned() });
         self.incoming.insert((to, from));
         Ok(())
     }
@@ -174,10 +165,7 @@ impl Graph {
     /// Removes an edge and returns its weight.
     #[wal(0x93, replay_only)]
     pub fn remove_edge(&mut self, from: NodeId, to: NodeId) -> Result<u32, GraphError> {
-        let edge = self
-            .links
-            .remove(&(from, to))
-            .ok_or(GraphError::NoEdge(from, to))?;
+        let edge = self.links.remove(&(from, to)).ok_or(GraphError::NoEdge(from, to))?;
         self.incoming.remove(&(to, from));
         Ok(edge.weight)
     }
@@ -185,10 +173,7 @@ impl Graph {
     /// Gives an edge another weight and returns the one it had.
     #[wal(0x94, name = "set_weight")]
     pub fn reweigh(&mut self, from: NodeId, to: NodeId, weight: u32) -> Result<u32, GraphError> {
-        let edge = self
-            .links
-            .get_mut(&(from, to))
-            .ok_or(GraphError::NoEdge(from, to))?;
+        let edge = self.links.get_mut(&(from, to)).ok_or(GraphError::NoEdge(from, to))?;
         Ok(std::mem::replace(&mut edge.weight, weight))
     }
 
@@ -209,9 +194,7 @@ impl Graph {
 
     /// All nodes with their labels, by number.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &str)> {
-        self.nodes
-            .iter()
-            .map(|(&node, label)| (node, label.as_str()))
+        self.nodes.iter().map(|(&node, label)| (node, label.as_str()))
     }
 
     /// An edge's weight.
@@ -294,9 +277,7 @@ mod tests {
             graph.add_node(&node.to_string()).unwrap();
         }
         for &(from, to, weight) in edges {
-            graph
-                .add_edge(NodeId(from), NodeId(to), weight, "")
-                .unwrap();
+            graph.add_edge(NodeId(from), NodeId(to), weight, "").unwrap();
         }
         graph
     }
@@ -305,13 +286,7 @@ mod tests {
     fn the_shortest_path_is_not_the_one_of_the_fewest_edges() {
         let graph = graph_of(4, &[(0, 3, 9), (0, 1, 2), (1, 2, 2), (2, 3, 2), (1, 3, 7)]);
         let path = graph.shortest_path(NodeId(0), NodeId(3)).unwrap();
-        assert_eq!(
-            path,
-            Path {
-                nodes: [0, 1, 2, 3].map(NodeId).to_vec(),
-                weight: 6
-            }
-        );
+        assert_eq!(path, Path { nodes: [0, 1, 2, 3].map(NodeId).to_vec(), weight: 6 });
         assert_eq!(graph.shortest_path(NodeId(3), NodeId(0)), None);
         assert_eq!(graph.shortest_path(NodeId(9), NodeId(9)), None);
     }
@@ -322,28 +297,16 @@ mod tests {
         assert_eq!(graph.remove_node(NodeId(1)).unwrap(), "1");
         assert_eq!((graph.node_count(), graph.edge_count()), (2, 1));
         assert_eq!(graph.predecessors(NodeId(2)).count(), 0);
-        assert_eq!(
-            graph.predecessors(NodeId(0)).collect::<Vec<_>>(),
-            [(NodeId(2), 1)]
-        );
+        assert_eq!(graph.predecessors(NodeId(0)).collect::<Vec<_>>(), [(NodeId(2), 1)]);
     }
 
     #[test]
     fn edges_of_missing_nodes_and_second_edges_are_refused() {
         let mut graph = graph_of(2, &[(0, 1, 1)]);
         let (a, b, none) = (NodeId(0), NodeId(1), NodeId(2));
-        assert_eq!(
-            graph.add_edge(a, none, 1, ""),
-            Err(GraphError::NoNode(none))
-        );
-        assert_eq!(
-            graph.add_edge(none, a, 1, ""),
-            Err(GraphError::NoNode(none))
-        );
-        assert_eq!(
-            graph.add_edge(a, b, 2, ""),
-            Err(GraphError::DuplicateEdge(a, b))
-        );
+        assert_eq!(graph.add_edge(a, none, 1, ""), Err(GraphError::NoNode(none)));
+        assert_eq!(graph.add_edge(none, a, 1, ""), Err(GraphError::NoNode(none)));
+        assert_eq!(graph.add_edge(a, b, 2, ""), Err(GraphError::DuplicateEdge(a, b)));
         assert_eq!(graph.weight(a, b), Some(1));
     }
 }
