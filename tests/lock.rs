@@ -819,7 +819,7 @@ fn a_mistake_in_an_operation_is_said_alone() {
 #[test]
 fn a_lock_that_is_no_text_is_an_error_and_not_a_missing_one() {
     let copied = Copied::locked();
-    std::fs::write(copied.path("freehold.lock"), b"locked\n\xff\n").unwrap();
+    fs::write(copied.path("freehold.lock"), b"locked\n\xff\n").unwrap();
     let built = copied.cargo(&["build", "--quiet", "--lib"]);
     built.expect(101, &["freehold.lock: stream did not contain valid UTF-8"]);
 }

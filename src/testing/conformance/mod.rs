@@ -21,6 +21,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 pub use proptest;
 
 use super::Random;
+#[doc(inline)]
 pub use crate::__call as call;
 use crate::primitive::PrimitiveStorageExt;
 use bench::Breach;
