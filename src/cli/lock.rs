@@ -161,8 +161,12 @@ fn gone(
     };
     for (key, content) in file.of(owner, "0x") {
         let Some((wal_type, version)) = key.split_once(' ') else { continue };
-        let is_retired =
-            has(&format!("retired {wal_type}")) || has(&format!("retired {wal_type} {version}"));
+        // Under whichever of its names, as the compiler takes it.
+        let is_retired = facts.names().any(|name| {
+            let owner = format!("{krate}::{name}");
+            let has = |key: &str| file.of(&owner, key).any(|(found, _)| found == key);
+            has(&format!("retired {wal_type}")) || has(&format!("retired {wal_type} {version}"))
+        });
         let in_code = facts
             .row
             .operations

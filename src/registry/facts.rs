@@ -48,7 +48,7 @@ impl Facts {
     }
 
     /// The name and the former ones.
-    fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.name()).chain(self.former_names.iter().map(|name| &**name))
     }
 
