@@ -823,3 +823,15 @@ fn a_lock_that_is_no_text_is_an_error_and_not_a_missing_one() {
     let built = copied.cargo(&["build", "--quiet", "--lib"]);
     built.expect(101, &["freehold.lock: stream did not contain valid UTF-8"]);
 }
+
+/// Another crate of a locked package is refused until the tool has added it, and the tool can.
+#[test]
+fn a_crate_that_the_lock_does_not_know_is_added_by_the_tool() {
+    let copied = Copied::locked();
+    copied.write("freehold.lock", &replaced(LOCK, "evolving::", "another::"));
+    copied
+        .cargo(&["build", "--quiet", "--lib"])
+        .expect(101, &["if it is another crate of the package, `freehold lock --update` adds it"]);
+    copied.lock(&["--update"]).expect(0, &["added  evolving::Stock id 0xa0 scope runs"]);
+    copied.cargo(&["build", "--quiet", "--lib"]).expect(0, &[]);
+}

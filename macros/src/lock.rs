@@ -44,14 +44,19 @@ pub(crate) fn expression(private: &TokenStream, locked: bool) -> Result<TokenStr
     let format = lines_of().find_map(|line| line.strip_prefix("format ")).unwrap_or_default();
     let known =
         lines_of().find_map(|line| Some(line.split_once("::")?.0).filter(|it| !it.contains(' ')));
-    if let Some(known) = known.filter(|_| own_lines.is_empty() && compiled.is_the_package()) {
+    let file_is_locked = lines_of().any(|line| line == "locked");
+    // The tool must be able to build what it is to add.
+    let updating = std::env::var_os("FREEHOLD_LOCK_UPDATE").is_some();
+    let is_unknown = own_lines.is_empty() && compiled.is_the_package();
+    if let Some(known) = known.filter(|_| file_is_locked && is_unknown && !updating) {
         return Err(format!(
             "freehold.lock is about the crate {known}, and this is {crate_name}: if it was renamed, \
-             change the name in the lines of the file"
+             change the name in the lines of the file; if it is another crate of the package, \
+             `freehold lock --update` adds it"
         ));
     }
     // A crate of which the file knows nothing may be an example, whose data nobody keeps.
-    let locked = locked || (!own_lines.is_empty() && lines_of().any(|line| line == "locked"));
+    let locked = locked || (!own_lines.is_empty() && file_is_locked);
     // So that cargo compiles the crate anew when the file changes.
     let tracked = text.and_then(|_| compiled.lock.to_str()).map(|path| {
         quote!(
