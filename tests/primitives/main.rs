@@ -1,0 +1,12 @@
+//! The primitives that ship with freehold, through a database, as a program uses them.
+//!
+//! Everything random comes from `FREEHOLD_SEED`, or from the seed in the test.
+
+#![cfg(all(feature = "full", feature = "testing"))]
+
+mod event;
+mod kv;
+mod machine;
+mod run;
+mod state;
+mod together;
