@@ -118,6 +118,15 @@ pub enum Error {
     /// The progress callback asked to stop.
     #[error("opening was cancelled")]
     Cancelled,
+    /// The state after this record cannot be had: the record is not there, or what led to it is
+    /// not kept any more.
+    #[error("no state at LSN {lsn}: the nearest that can be read is at {nearest}")]
+    NoLsn {
+        /// The record asked for.
+        lsn: Lsn,
+        /// The nearest one.
+        nearest: Lsn,
+    },
     /// No run with this ID or name.
     #[error("no run {run}")]
     NoRun {

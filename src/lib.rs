@@ -146,7 +146,7 @@ pub use primitive::private as __private;
 
 pub use database::{
     CheckpointReport, Database, Durability, Options, Pending, RecordTooLarge, Run, RunNameError,
-    RunTransaction, RunView, StateDigest, Transaction, View, inspect, verify,
+    RunTransaction, RunView, StateDigest, Transaction, View, inspect, inspect_at, salvage, verify,
 };
 pub use error::{Damage, Diverged, Error, Holder, Reason, RegistryError, Result};
 pub use format::snapshot::SnapshotSectionHeader;

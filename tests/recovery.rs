@@ -826,3 +826,88 @@ fn a_name_to_detach_that_nobody_has_is_told_of() {
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].starts_with("Options::detach(\"Tallly\"): no primitive"), "{said:?}");
 }
+
+#[test]
+fn the_state_at_every_record_can_be_read_again_also_while_it_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = options().snapshots_kept(3).open(directory.path()).unwrap();
+    let mut states = vec![(Lsn::ZERO, digest(&db))];
+    let run = db.create_run("a run").unwrap();
+    states.push((db.view().lsn(), digest(&db)));
+    for round in 0..300_u32 {
+        db.transaction(|tx| {
+            tx.on::<Tally>().add(&format!("word {}", round % 7), 1)?;
+            tx.run(run)?.on::<KvStore>().put(&round.to_be_bytes(), &[1; 200])
+        })
+        .unwrap();
+        if round % 120 == 60 {
+            db.checkpoint().unwrap();
+        }
+        states.push((db.view().lsn(), digest(&db)));
+    }
+    assert!(files(directory.path(), "wal", ".wal").len() > 2, "several segments");
+    for (lsn, state) in states.iter().step_by(13).chain(states.last()) {
+        let view = db.view_at(*lsn).unwrap();
+        assert_eq!((view.lsn(), &view.digest().unwrap()), (*lsn, state));
+    }
+    let newest = db.view().lsn();
+    let error = db.view_at(newest.next()).unwrap_err();
+    assert!(matches!(error, Error::NoLsn { nearest, .. } if nearest == newest), "{error}");
+
+    // Before the oldest snapshot nothing is kept any more.
+    for _ in 0..3 {
+        put_range(&db, 0..60);
+        db.checkpoint().unwrap();
+    }
+    let error = db.view_at(Lsn(5)).unwrap_err();
+    let Error::NoLsn { nearest, .. } = error else { panic!("{error}") };
+    assert_eq!(db.view_at(nearest).unwrap().lsn(), nearest);
+    let nested = db.transaction(|_| db.view_at(Lsn(1)).map(drop));
+    assert!(matches!(nested, Err(Error::Nested { .. })));
+
+    db.close().unwrap();
+    assert!(matches!(db.view_at(nearest), Err(Error::Closed)));
+    assert_eq!(freehold::inspect_at(directory.path(), nearest).unwrap().lsn(), nearest);
+}
+
+#[test]
+fn what_stands_before_a_damage_can_be_had_and_nothing_is_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = options().open(directory.path()).unwrap();
+    put_range(&db, 0..400);
+    drop(db);
+    let segments = files(directory.path(), "wal", ".wal");
+    assert!(segments.len() > 3);
+    let state_at = |lsn| freehold::inspect_at(directory.path(), lsn).unwrap().digest().unwrap();
+    let whole = freehold::inspect(directory.path()).unwrap();
+    let (view, report) = freehold::salvage(directory.path()).unwrap();
+    assert_eq!((view.lsn(), report.stopped_at), (whole.lsn(), None), "without damage all of it");
+
+    type Damaging = fn(&Path);
+    let damages: [(&str, Damaging); 4] = [
+        ("a flipped byte", |segment| flip(segment, 3000)),
+        ("a lost header", |segment| flip(segment, 41)),
+        ("a lost footer", |segment| flip(segment, fs::read(segment).unwrap().len() - 3)),
+        ("a lost file", |segment| fs::remove_file(segment).unwrap()),
+    ];
+    for (what, damage) in damages {
+        let damaged = copy(directory.path());
+        let second = &files(damaged.path(), "wal", ".wal")[1];
+        damage(second);
+        let refused = Database::open(damaged.path()).unwrap_err();
+        assert!(matches!(refused, Error::Corrupt { .. } | Error::Missing { .. }), "{refused}");
+        let before: Vec<_> =
+            files(damaged.path(), "wal", "").iter().map(fs::read).flatten().collect();
+        let (view, report) = freehold::salvage(damaged.path()).unwrap();
+        let stopped_at = report.stopped_at.unwrap();
+        assert!(stopped_at.contains("wal/00000"), "{what}: {stopped_at}");
+        assert!(view.lsn() > Lsn(50) && view.lsn() < Lsn(300), "{what}: {}", view.lsn());
+        assert_eq!(view.digest().unwrap(), state_at(view.lsn()), "{what}");
+        let last_good = freehold::inspect_at(damaged.path(), view.lsn()).unwrap();
+        assert_eq!(last_good.digest().unwrap(), state_at(view.lsn()), "{what}");
+        assert!(freehold::inspect_at(damaged.path(), view.lsn().next()).is_err(), "{what}");
+        let after: Vec<_> =
+            files(damaged.path(), "wal", "").iter().map(fs::read).flatten().collect();
+        assert!(before == after, "{what}: nothing was changed");
+    }
+}

@@ -10,6 +10,7 @@ mod checkpoint;
 mod commit;
 mod mistake;
 mod options;
+mod past;
 mod pending;
 mod run;
 mod ticker;
@@ -123,6 +124,8 @@ struct Files {
     /// Bytes that `Buffered` transactions wrote since the last sync began.
     unsynced_bytes: AtomicU64,
     lock: Mutex<Option<FileRef>>,
+    /// How the files were read, to read what was before once more.
+    settings: recovery::Settings,
 }
 
 impl Database {
@@ -329,10 +332,44 @@ impl Database {
 ///
 /// What opening would refuse.
 pub fn inspect(path: impl AsRef<Path>) -> Result<View> {
-    let disk: DiskRef = Arc::new(OsDisk::new(path.as_ref()));
+    let (view, _) = read(path.as_ref(), recovery::Reach::End)?;
+    Ok(view)
+}
+
+/// Reads the database in the directory `path` up to the record `lsn`, and says what state it had then.
+/// What lies behind that record is not looked at, so damage there is not in the way. Nothing is changed;
+/// the database must not be open.
+///
+/// # Errors
+///
+/// What opening would refuse, up to that record; [`Error::NoLsn`] if it is not there, or what led to
+/// it is not kept any more.
+pub fn inspect_at(path: impl AsRef<Path>, lsn: Lsn) -> Result<View> {
+    let (view, _) = read(path.as_ref(), recovery::Reach::Until(lsn))?;
+    Ok(view)
+}
+
+/// Reads a damaged database in the directory `path` up to the last whole record before the first
+/// damage: the state there, and a report whose
+/// [`stopped_at`](RecoveryReport::stopped_at) names the damage. Nothing is changed, so what lies behind
+/// stays as it is; the database must not be open.
+///
+/// Commits that were acknowledged are missing in that state, which is why no opening ever does this.
+///
+/// # Errors
+///
+/// What opening would refuse for other reasons than damage to the log.
+pub fn salvage(path: impl AsRef<Path>) -> Result<(View, RecoveryReport)> {
+    read(path.as_ref(), recovery::Reach::Damage)
+}
+
+fn read(path: &Path, reach: recovery::Reach) -> Result<(View, RecoveryReport)> {
+    let disk: DiskRef = Arc::new(OsDisk::new(path));
     let registry = PrimitiveRegistry::linked()?;
-    let (mut state, _) = recovery::inspect(&disk, registry, &Options::new().recovery())?;
-    Ok(View { published: Arc::new(state.publish_all()), empty: empty_instances(registry) })
+    let settings = recovery::Settings { reach, ..Options::new().recovery() };
+    let (mut state, report) = recovery::inspect(&disk, registry, &settings)?;
+    let published = Arc::new(state.publish_all());
+    Ok((View { published, empty: empty_instances(registry) }, report))
 }
 
 /// Reads every file of the database in the directory `path` and says what opening it would find,
@@ -411,6 +448,7 @@ impl Core {
                 wal_bytes: AtomicU64::new(wal_bytes),
                 unsynced_bytes: AtomicU64::new(0),
                 lock: Mutex::new(Some(lock)),
+                settings: options.recovery(),
             }),
             nudge: OnceLock::new(),
             closed: AtomicBool::new(false),

@@ -241,6 +241,7 @@ impl Options {
 
     pub(crate) fn recovery(&self) -> recovery::Settings {
         recovery::Settings {
+            reach: recovery::Reach::End,
             segment_bytes: self.segment_bytes,
             require_linked: self.require_linked,
             detached: self.detached.clone(),

@@ -46,7 +46,19 @@ pub use report::{
 /// What is called while opening goes on.
 pub(crate) type ProgressFn = Arc<dyn Fn(&Progress) -> Control + Send + Sync>;
 
+/// How far to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// To the end of the log, or not at all: what opening does.
+    End,
+    /// To this record. Nothing behind it is looked at, so nothing there can be in the way.
+    Until(Lsn),
+    /// To the last whole record before the first damage, which the report then names.
+    Damage,
+}
+
 /// How to recover.
+#[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) segment_bytes: u64,
     pub(crate) require_linked: bool,
@@ -56,6 +68,7 @@ pub(crate) struct Settings {
     pub(crate) progress: Option<ProgressFn>,
     /// Read every file, also what opening does not need.
     pub(crate) check_all: bool,
+    pub(crate) reach: Reach,
 }
 
 impl Settings {
@@ -100,7 +113,7 @@ pub(crate) fn open(
     }
     let lock = lock::take(disk)?;
     let watch = Stopwatch::start();
-    let look = look::look(disk)?;
+    let look = look::look(disk, Reach::End)?;
     let plan = plan::plan(&look.found)?;
     let planned = watch.elapsed();
     let mut recovered = match &plan {
@@ -120,7 +133,7 @@ pub(crate) fn open(
     Ok(Opened { state, log, lock, report, damaged_snapshots })
 }
 
-/// Reads what opening would read. Nothing is changed.
+/// Reads what opening would read, as far as the settings say. Nothing is changed.
 pub(crate) fn inspect(
     disk: &DiskRef,
     registry: &'static PrimitiveRegistry,
@@ -152,26 +165,63 @@ pub(crate) fn verify(
     Ok(recovered.report)
 }
 
+/// The state after a record, which `settings.reach` says, from the files of a database that this process has open. The
+/// caller keeps them from being pruned meanwhile.
+pub(crate) fn read_until(
+    disk: &DiskRef,
+    registry: &'static PrimitiveRegistry,
+    settings: &Settings,
+) -> Result<State> {
+    let (_, recovered) = read_files(disk, registry, settings)?;
+    Ok(recovered.state)
+}
+
 /// Looks, plans, loads and replays, under the lock and without changing anything.
 fn read(
     disk: &DiskRef,
     registry: &'static PrimitiveRegistry,
     settings: &Settings,
 ) -> Result<(Look, Recovered)> {
-    let nothing = |found| Error::NotADatabase { path: disk.full_path(Path::new("")).into(), found };
     if !look::is_there(disk)? {
-        return Err(nothing("there is nothing"));
+        return Err(nothing(disk, "there is nothing"));
     }
     let _lock = lock::take_to_read(disk)?;
+    read_files(disk, registry, settings)
+}
+
+fn nothing(disk: &DiskRef, found: &'static str) -> Error {
+    Error::NotADatabase { path: disk.full_path(Path::new("")).into(), found }
+}
+
+fn read_files(
+    disk: &DiskRef,
+    registry: &'static PrimitiveRegistry,
+    settings: &Settings,
+) -> Result<(Look, Recovered)> {
     let watch = Stopwatch::start();
-    let look = look::look(disk)?;
-    let Some(plan) = plan::plan(&look.found)? else {
-        return Err(nothing("the directory is empty"));
+    let mut look = look::look(disk, settings.reach)?;
+    let plan = match settings.reach {
+        Reach::End => plan::plan(&look.found)?,
+        Reach::Until(lsn) => plan::plan_until(&mut look.found, lsn)?,
+        Reach::Damage => plan::plan_before_damage(&mut look)?,
+    };
+    let Some(plan) = plan else {
+        return match settings.reach {
+            Reach::Until(Lsn::ZERO) => {
+                let recovered = Recovered::new(registry, &look);
+                Ok((look, recovered))
+            }
+            _ => Err(nothing(disk, "the directory is empty")),
+        };
     };
     let planned = watch.elapsed();
     let mut recovered = recover(disk, registry, settings, &look, &plan)?;
     recovered.report.times.plan = planned;
-    Ok((look, recovered))
+    let found = recovered.state.lsn;
+    match settings.reach {
+        Reach::Until(lsn) if found != lsn => Err(Error::NoLsn { lsn, nearest: found }),
+        _ => Ok((look, recovered)),
+    }
 }
 
 /// The state in memory, and what is known of the files.
@@ -214,6 +264,7 @@ fn recover(
 ) -> Result<Recovered> {
     let mut report = RecoveryReport { damaged_snapshots: texts(look), ..Default::default() };
     report.damaged_segments = look.found.damage_below(plan);
+    report.stopped_at = look.stopped_at.as_ref().map(|damage| damage.to_string().into());
     let mut damaged_snapshots = Vec::new();
     let loading = Stopwatch::start();
     let mut starts = plan.starts.iter().peekable();
@@ -295,6 +346,10 @@ fn finish(
     }
     state.catalog = catalog.into();
     report.last_lsn = state.lsn;
+    if let Some(damage) = scanned.stopped_at {
+        // What the scan meets first stands before what the look has met.
+        report.stopped_at = Some(damage.to_string().into());
+    }
     report.segments = scanned.segments;
     report.records = scanned.records;
     report.runs = state.table.iter().len();

@@ -25,6 +25,8 @@ pub struct RecoveryReport {
     pub records: u64,
     /// Entries replayed, by primitive.
     pub entries: Vec<PrimitiveEntries>,
+    /// The damage that reading stopped at, where it may: [`salvage`](crate::salvage).
+    pub stopped_at: Option<Box<str>>,
     /// The torn tail that was cut, if there was one.
     pub cut: Option<Cut>,
     /// Primitives in the data that are not linked.
@@ -189,6 +191,9 @@ impl fmt::Display for RecoveryReport {
         }
         for damage in &self.damaged_segments {
             writeln!(f, "  segment not needed and damaged: {damage}")?;
+        }
+        if let Some(damage) = &self.stopped_at {
+            writeln!(f, "  stopped at damage: {damage}")?;
         }
         if let Some(cut) = &self.cut {
             let Cut { segment, offset, bytes, quarantine } = cut;
