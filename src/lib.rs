@@ -163,7 +163,8 @@ pub use primitive::{
     UnknownTable, Vector, VectorIter, primitive_for_wal_type, snapshot_primitive_ids, wal_ranges,
 };
 pub use recovery::{
-    Control, Cut, DetachedPrimitive, Phase, PhaseTimes, PrimitiveEntries, Progress, RecoveryReport,
+    Behind, Control, Cut, DetachedPrimitive, Phase, PhaseTimes, PrimitiveEntries, Progress,
+    RecoveryReport,
 };
 pub use registry::PrimitiveRegistry;
 pub use state::RunRow;

@@ -909,5 +909,13 @@ fn what_stands_before_a_damage_can_be_had_and_nothing_is_changed() {
         let after: Vec<_> =
             files(damaged.path(), "wal", "").iter().map(fs::read).flatten().collect();
         assert!(before == after, "{what}: nothing was changed");
+
+        // Behind the damage some of it can still be read, and is counted.
+        let behind = report.behind.unwrap();
+        let first = behind.first_lsn.unwrap();
+        assert!(first > view.lsn() && behind.last_lsn == Some(whole.lsn()), "{what}: {behind}");
+        assert_eq!(behind.records, whole.lsn().0 - first.0 + 1, "{what}: {behind}");
+        assert_eq!(behind.primitives, ["kv".into()], "{what}: {behind}");
+        assert_eq!(behind.runs, [RunId::ROOT], "{what}: {behind}");
     }
 }

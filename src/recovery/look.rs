@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::disk::DiskRef;
 use crate::error::{Error, Result};
+use crate::id::SegmentId;
 use crate::recovery::Reach;
 use crate::recovery::lock::LOCK;
 use crate::recovery::plan::{Found, FoundSnapshot};
@@ -21,6 +22,8 @@ pub(super) struct Look {
     /// Names in the log's directory that a crash left.
     pub(super) wal_temporaries: Vec<String>,
     pub(super) has_snapshot_temporaries: bool,
+    /// Every segment that has a name, ascending.
+    pub(super) segments: Vec<SegmentId>,
     /// What is wrong with the first segment that was not looked at, if reading may stop there.
     pub(super) stopped_at: Option<Error>,
 }
@@ -54,6 +57,7 @@ pub(super) fn look(disk: &DiskRef, reach: Reach) -> Result<Look> {
         damaged_snapshots: Vec::new(),
         wal_temporaries: Vec::new(),
         has_snapshot_temporaries: false,
+        segments: Vec::new(),
         stopped_at: None,
     };
     let wal = match disk.list(Path::new(WAL_DIR)) {
@@ -61,17 +65,16 @@ pub(super) fn look(disk: &DiskRef, reach: Reach) -> Result<Look> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(source) => return Err(Error::io("list", &disk.full_path(Path::new(WAL_DIR)), source)),
     };
-    let mut ids = Vec::new();
     for entry in wal {
         match parse(&entry.name) {
-            WalName::Segment(id) => ids.push(id),
+            WalName::Segment(id) => look.segments.push(id),
             WalName::Temporary => look.wal_temporaries.push(entry.name),
             WalName::Mark | WalName::Foreign => {}
         }
     }
-    ids.sort_unstable();
-    for id in ids {
-        match SegmentEnds::read(disk, id) {
+    look.segments.sort_unstable();
+    for id in &look.segments {
+        match SegmentEnds::read(disk, *id) {
             Ok(ends) => look.found.segments.push(ends),
             Err(error @ Error::Corrupt { .. }) if reach != Reach::End => {
                 look.stopped_at = Some(error);

@@ -17,6 +17,7 @@ mod plan;
 mod repair;
 mod report;
 mod scan;
+mod survey;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -40,7 +41,8 @@ use scan::Scanned;
 #[cfg(feature = "cli")]
 pub(crate) use needs::{Judgement, Needs, Refusal};
 pub use report::{
-    Control, Cut, DetachedPrimitive, Phase, PhaseTimes, PrimitiveEntries, Progress, RecoveryReport,
+    Behind, Control, Cut, DetachedPrimitive, Phase, PhaseTimes, PrimitiveEntries, Progress,
+    RecoveryReport,
 };
 
 /// What is called while opening goes on.
@@ -218,6 +220,9 @@ fn read_files(
     let mut recovered = recover(disk, registry, settings, &look, &plan)?;
     recovered.report.times.plan = planned;
     let found = recovered.state.lsn;
+    if recovered.report.stopped_at.is_some() {
+        recovered.report.behind = Some(survey::survey(disk, &look.segments, found));
+    }
     match settings.reach {
         Reach::Until(lsn) if found != lsn => Err(Error::NoLsn { lsn, nearest: found }),
         _ => Ok((look, recovered)),

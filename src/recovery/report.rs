@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::error::Link;
-use crate::id::{Lsn, SegmentId};
+use crate::id::{Lsn, RunId, SegmentId};
 
 /// What opening found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -27,6 +27,8 @@ pub struct RecoveryReport {
     pub entries: Vec<PrimitiveEntries>,
     /// The damage that reading stopped at, where it may: [`salvage`](crate::salvage).
     pub stopped_at: Option<Box<str>>,
+    /// What of the log behind that damage can still be read.
+    pub behind: Option<Behind>,
     /// The torn tail that was cut, if there was one.
     pub cut: Option<Cut>,
     /// Primitives in the data that are not linked.
@@ -37,6 +39,49 @@ pub struct RecoveryReport {
     pub wal_bytes_since_snapshot: u64,
     /// How long each phase took.
     pub times: PhaseTimes,
+}
+
+/// What stands behind a damage. It is read to say what is at stake, and never applied: what came before
+/// it is missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Behind {
+    /// Records that can be read, each by itself.
+    pub records: u64,
+    /// The first of them.
+    pub first_lsn: Option<Lsn>,
+    /// The last of them.
+    pub last_lsn: Option<Lsn>,
+    /// The primitives that they have entries of.
+    pub primitives: Vec<Box<str>>,
+    /// The runs that they concern.
+    pub runs: Vec<RunId>,
+    /// Segments that cannot be read at all, each with what is wrong with it.
+    pub unreadable: Vec<Box<str>>,
+}
+
+impl fmt::Display for Behind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} can be read behind it", Count(self.records, "record"))?;
+        if let (Some(first), Some(last)) = (self.first_lsn, self.last_lsn) {
+            write!(f, ", LSN {first} to {last}; of ")?;
+            let mut names = self.primitives.iter().map(|name| &**name).peekable();
+            while let Some(name) = names.next() {
+                write!(f, "{name}{}", if names.peek().is_some() { ", " } else { "; " })?;
+            }
+            let shown = 8;
+            f.write_str(if self.runs.len() == 1 { "run" } else { "runs" })?;
+            for run in self.runs.iter().take(shown) {
+                write!(f, " {run}")?;
+            }
+            if let Some(more) = self.runs.len().checked_sub(shown).filter(|more| *more > 0) {
+                write!(f, " and {more} more")?;
+            }
+        }
+        for damage in &self.unreadable {
+            write!(f, "; {damage}")?;
+        }
+        Ok(())
+    }
 }
 
 /// How many entries of one primitive were replayed.
@@ -194,6 +239,9 @@ impl fmt::Display for RecoveryReport {
         }
         if let Some(damage) = &self.stopped_at {
             writeln!(f, "  stopped at damage: {damage}")?;
+            if let Some(behind) = &self.behind {
+                writeln!(f, "  {behind}")?;
+            }
         }
         if let Some(cut) = &self.cut {
             let Cut { segment, offset, bytes, quarantine } = cut;
