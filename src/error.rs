@@ -84,6 +84,12 @@ pub enum Error {
         /// How many bytes were asked for.
         needed: u64,
     },
+    /// The database is open only to be read. The transaction was not begun.
+    #[error("open only to be read: {because}")]
+    ReadOnly {
+        /// Why.
+        because: &'static str,
+    },
     /// An earlier sync or write failed. Writing goes on after the database was opened again.
     #[error("the log refuses writes since a sync failed; open the database again")]
     Poisoned,

@@ -919,3 +919,51 @@ fn what_stands_before_a_damage_can_be_had_and_nothing_is_changed() {
         assert_eq!(behind.runs, [RunId::ROOT], "{what}: {behind}");
     }
 }
+
+#[test]
+fn a_database_can_be_opened_to_be_read_and_no_file_changes() {
+    let disk = SimDisk::new(7);
+    let db = options().disk(disk.shared()).open("").unwrap();
+    put_range(&db, 0..30);
+    let state = digest(&db);
+    std::mem::forget(db);
+    let disk = disk.after_kill();
+    // A torn tail, which nothing proves synced.
+    let segment =
+        disk.files().into_iter().rfind(|(path, _)| path.ends_with("000001.wal")).unwrap().0;
+    let mut bytes = disk.bytes(&segment).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    bytes[end + 64] = 1;
+    disk.put(&segment, &bytes);
+
+    let before = disk.fingerprint();
+    let read = || options().disk(disk.shared()).read_only(true).on_warning(|_, _| {}).open("");
+    let (one, two) = (read().unwrap(), read().unwrap());
+    for db in [&one, &two] {
+        assert_eq!(digest(db), state);
+        let refused = db.transaction(|tx| tx.on::<KvStore>().put(b"key", b"")).unwrap_err();
+        assert_eq!(refused.to_string(), "open only to be read: the options say so");
+        assert!(matches!(db.checkpoint(), Err(Error::ReadOnly { .. })));
+        db.close().unwrap();
+    }
+    assert_eq!(disk.fingerprint(), before, "no file was changed");
+
+    // A disk on which the torn tail cannot be kept: the state is there all the same.
+    disk.limit_space(disk.files().iter().map(|(_, bytes)| bytes).sum());
+    let db = options().disk(disk.shared()).on_warning(|_, _| {}).open("").unwrap();
+    assert_eq!(digest(&db), state);
+    assert!(db.recovery_report().read_only.as_ref().unwrap().contains("full"));
+    assert!(matches!(db.create_run("run"), Err(Error::ReadOnly { .. })));
+    let second = options().disk(disk.shared()).open("").unwrap_err();
+    assert!(matches!(second, Error::Locked { .. }), "{second}");
+    db.close().unwrap();
+
+    disk.limit_space(u64::MAX);
+    let db = options().disk(disk.shared()).open("").unwrap();
+    assert_eq!(digest(&db), state);
+    assert!(db.recovery_report().cut.is_some() && db.recovery_report().read_only.is_none());
+    put_range(&db, 30..31);
+
+    let nothing = options().disk(SimDisk::new(8).shared()).read_only(true).open("").unwrap_err();
+    assert!(matches!(nothing, Error::NotADatabase { .. }), "{nothing}");
+}

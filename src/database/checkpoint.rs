@@ -43,6 +43,7 @@ impl Checkpoints {
 
 impl Core {
     pub(super) fn checkpoint(&self) -> Result<CheckpointReport> {
+        self.refuse_read_only()?;
         let Some(files) = &self.files else { return Ok(CheckpointReport::default()) };
         let mut checkpoints = locked(&files.checkpoints);
         let (state, chain) = {

@@ -68,6 +68,7 @@ impl Core {
         body: impl FnOnce(&mut Transaction<'_>) -> Result<T>,
     ) -> Result<(T, Lsn)> {
         self.refuse_nested(call)?;
+        self.refuse_read_only()?;
         let writer = self.writer_with_room()?;
         let _inside = Inside::enter(self);
         let mut tx = Transaction::begin(writer, (self.clock)());
@@ -219,6 +220,9 @@ impl Core {
     /// Makes everything durable and lets the files go.
     pub(super) fn close(&self) -> Result<()> {
         let is_closed = self.closed.swap(true, Ordering::AcqRel);
+        if let Some(read_only) = &self.read_only {
+            drop(locked(&read_only.lock).take());
+        }
         let Some(files) = &self.files else { return Ok(()) };
         // Held until the directory is let go: a checkpoint that goes on must not work in a directory
         // that somebody else may have, and whoever closes second must find it closed.

@@ -35,7 +35,7 @@ use crate::disk::{DiskRef, FileRef, OsDisk};
 use crate::error::{Error, Result};
 use crate::id::{Lsn, RunId};
 use crate::primitive::Frozen;
-use crate::recovery::{self, RecoveryReport};
+use crate::recovery::{self, Access, RecoveryReport};
 use crate::registry::PrimitiveRegistry;
 use crate::state::{Published, State};
 use crate::wal::{GroupCommit, Log};
@@ -104,12 +104,19 @@ pub(crate) struct Core {
     published: ArcSwap<Published>,
     empty: Arc<[Frozen]>,
     group: GroupCommit,
-    /// `None`: in memory only.
+    /// `None`: in memory only, or read-only.
     files: Option<Files>,
+    read_only: Option<ReadOnly>,
     /// How to reach the ticker; not set in memory and on a simulated disk, which have none.
     nudge: OnceLock<Nudge>,
     closed: AtomicBool,
     report: RecoveryReport,
+}
+
+/// Why nothing can be written, with the lock if it is held.
+struct ReadOnly {
+    because: &'static str,
+    lock: Mutex<Option<FileRef>>,
 }
 
 /// What a database on a disk has besides.
@@ -171,7 +178,8 @@ impl Database {
             options.warn(path, &warning);
         }
         let core = Arc::new(Core::on_disk(disk, opened, &options));
-        let ticker = if simulated { None } else { Some(Ticker::start(&core)?) };
+        let is_idle = simulated || core.read_only.is_some();
+        let ticker = if is_idle { None } else { Some(Ticker::start(&core)?) };
         Ok(Database { owner: Arc::new(Owner { core, ticker }) })
     }
 
@@ -415,6 +423,7 @@ impl Core {
             empty: empty_instances(registry),
             group: GroupCommit::new(Lsn::ZERO),
             files: None,
+            read_only: None,
             nudge: OnceLock::new(),
             closed: AtomicBool::new(false),
             report: RecoveryReport::default(),
@@ -422,8 +431,22 @@ impl Core {
     }
 
     fn on_disk(disk: DiskRef, opened: recovery::Opened, options: &Options) -> Core {
-        let recovery::Opened { mut state, log, lock, report, damaged_snapshots } = opened;
+        let recovery::Opened { mut state, access, report, damaged_snapshots } = opened;
         let published = state.publish_all();
+        let (log, lock) = match access {
+            Access::Write { log, lock } => (log, lock),
+            Access::ReadOnly { because, lock } => {
+                let read_only = ReadOnly { because, lock: Mutex::new(lock) };
+                return Core {
+                    published: ArcSwap::from_pointee(published),
+                    applied: AtomicU64::new(state.lsn.0),
+                    group: GroupCommit::new(state.lsn),
+                    read_only: Some(read_only),
+                    report,
+                    ..Core::in_memory(state.registry, options)
+                };
+            }
+        };
         let lsn = state.lsn;
         let wal_bytes = report.wal_bytes_since_snapshot;
         let checkpoints =
@@ -450,9 +473,17 @@ impl Core {
                 lock: Mutex::new(Some(lock)),
                 settings: options.recovery(),
             }),
+            read_only: None,
             nudge: OnceLock::new(),
             closed: AtomicBool::new(false),
             report,
+        }
+    }
+
+    fn refuse_read_only(&self) -> Result<()> {
+        match self.read_only {
+            Some(ReadOnly { because, .. }) => Err(Error::ReadOnly { because }),
+            None => Ok(()),
         }
     }
 

@@ -24,6 +24,8 @@ pub(super) struct Look {
     pub(super) has_snapshot_temporaries: bool,
     /// Every segment that has a name, ascending.
     pub(super) segments: Vec<SegmentId>,
+    /// Bits of features that forbid writing.
+    pub(super) read_only_features: u64,
     /// What is wrong with the first segment that was not looked at, if reading may stop there.
     pub(super) stopped_at: Option<Error>,
 }
@@ -58,6 +60,7 @@ pub(super) fn look(disk: &DiskRef, reach: Reach) -> Result<Look> {
         wal_temporaries: Vec::new(),
         has_snapshot_temporaries: false,
         segments: Vec::new(),
+        read_only_features: 0,
         stopped_at: None,
     };
     let wal = match disk.list(Path::new(WAL_DIR)) {
@@ -75,7 +78,10 @@ pub(super) fn look(disk: &DiskRef, reach: Reach) -> Result<Look> {
     look.segments.sort_unstable();
     for id in &look.segments {
         match SegmentEnds::read(disk, *id) {
-            Ok(ends) => look.found.segments.push(ends),
+            Ok(ends) => {
+                look.read_only_features |= ends.header.features.unknown_read_only();
+                look.found.segments.push(ends);
+            }
             Err(error @ Error::Corrupt { .. }) if reach != Reach::End => {
                 look.stopped_at = Some(error);
                 break;
@@ -87,10 +93,11 @@ pub(super) fn look(disk: &DiskRef, reach: Reach) -> Result<Look> {
     look.has_snapshot_temporaries = !listing.temps.is_empty();
     for listed in listing.snapshots {
         match SnapshotFile::open(disk, listed.lsn) {
-            Ok(file) => look
-                .found
-                .snapshots
-                .push(FoundSnapshot { lsn: listed.lsn, database: file.meta().database }),
+            Ok(file) => {
+                look.read_only_features |= file.features().unknown_read_only();
+                let database = file.meta().database;
+                look.found.snapshots.push(FoundSnapshot { lsn: listed.lsn, database });
+            }
             Err(error @ Error::Corrupt { .. }) => look.damaged_snapshots.push(error),
             Err(error) => return Err(error),
         }

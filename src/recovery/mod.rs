@@ -63,6 +63,8 @@ pub(crate) enum Reach {
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) segment_bytes: u64,
+    /// Change no file.
+    pub(crate) read_only: bool,
     pub(crate) require_linked: bool,
     /// Primitives that are not linked because the options say so.
     pub(crate) detached: BTreeSet<Box<str>>,
@@ -96,12 +98,29 @@ impl Settings {
 /// A database that is ready to be used.
 pub(crate) struct Opened {
     pub(crate) state: State,
-    pub(crate) log: Log,
-    pub(crate) lock: FileRef,
+    pub(crate) access: Access,
     pub(crate) report: RecoveryReport,
     /// Snapshots that must not count as kept ones.
     pub(crate) damaged_snapshots: Vec<Lsn>,
 }
+
+/// What can be done with the files.
+pub(crate) enum Access {
+    Write {
+        log: Log,
+        lock: FileRef,
+    },
+    /// The lock is held where writing was wanted.
+    ReadOnly {
+        because: &'static str,
+        lock: Option<FileRef>,
+    },
+}
+
+/// Why nothing can be written.
+const ASKED_FOR: &str = "the options say so";
+const FEATURES: &str = "it uses features that this build knows only how to read past";
+const NO_SPACE: &str = "the disk is full, and what would be cut could not be copied first";
 
 /// Opens what is on the disk, or makes a database if there is nothing.
 pub(crate) fn open(
@@ -109,6 +128,10 @@ pub(crate) fn open(
     registry: &'static PrimitiveRegistry,
     settings: &Settings,
 ) -> Result<Opened> {
+    if settings.read_only {
+        let (_, recovered) = read(disk, registry, settings)?;
+        return Ok(recovered.read_only(ASKED_FOR, None));
+    }
     let is_there = look::is_there(disk)?;
     if !is_there {
         repair::make_directory(disk, is_there)?;
@@ -128,11 +151,22 @@ pub(crate) fn open(
         }
     };
     recovered.report.times.plan = planned;
+    if look.read_only_features != 0 {
+        return Ok(recovered.read_only(FEATURES, Some(lock)));
+    }
     let repairing = Stopwatch::start();
-    let log = repair::repair(disk, settings, &look, plan.as_ref(), &mut recovered)?;
+    let log = match repair::repair(disk, settings, &look, plan.as_ref(), &mut recovered) {
+        Ok(log) => log,
+        // The state stands in memory; the next opening begins the repair anew.
+        Err(Error::NoSpace { .. }) if plan.is_some() => {
+            return Ok(recovered.read_only(NO_SPACE, Some(lock)));
+        }
+        Err(error) => return Err(error),
+    };
     recovered.report.times.repair = repairing.elapsed();
     let Recovered { state, report, damaged_snapshots, .. } = recovered;
-    Ok(Opened { state, log, lock, report, damaged_snapshots })
+    let access = Access::Write { log, lock };
+    Ok(Opened { state, access, report, damaged_snapshots })
 }
 
 /// Reads what opening would read, as far as the settings say. Nothing is changed.
@@ -255,6 +289,15 @@ impl Recovered {
     }
 }
 
+impl Recovered {
+    /// What can be read and not written.
+    fn read_only(self, because: &'static str, lock: Option<FileRef>) -> Opened {
+        let Recovered { state, mut report, damaged_snapshots, .. } = self;
+        report.read_only = Some(because.into());
+        Opened { state, access: Access::ReadOnly { because, lock }, report, damaged_snapshots }
+    }
+}
+
 fn texts(look: &Look) -> Vec<Box<str>> {
     look.damaged_snapshots.iter().map(|error| error.to_string().into()).collect()
 }
@@ -367,3 +410,7 @@ fn finish(
     recovered.open_end = scanned.open_end;
     Ok(recovered)
 }
+
+#[cfg(test)]
+#[expect(unsafe_code, reason = "a primitive's place in the registry is a linker section")]
+mod tests;

@@ -29,6 +29,8 @@ pub struct RecoveryReport {
     pub stopped_at: Option<Box<str>>,
     /// What of the log behind that damage can still be read.
     pub behind: Option<Behind>,
+    /// Why nothing can be written, if that is so.
+    pub read_only: Option<Box<str>>,
     /// The torn tail that was cut, if there was one.
     pub cut: Option<Cut>,
     /// Primitives in the data that are not linked.
@@ -148,12 +150,13 @@ impl fmt::Display for DetachedPrimitive {
 
 impl RecoveryReport {
     /// What somebody should know: primitives in the data that are not linked, each with what links
-    /// it, and snapshots that could not be used.
+    /// it, snapshots that could not be used, and that nothing can be written.
     pub fn warnings(&self) -> impl Iterator<Item = String> + '_ {
         let detached = self.detached.iter().filter(|row| !row.asked_for).map(ToString::to_string);
         let damaged =
             self.damaged_snapshots.iter().map(|damage| format!("snapshot not used: {damage}"));
-        detached.chain(damaged)
+        let read_only = self.read_only.iter().map(|why| format!("open only to be read: {why}"));
+        detached.chain(damaged).chain(read_only)
     }
 }
 
@@ -236,6 +239,9 @@ impl fmt::Display for RecoveryReport {
         }
         for damage in &self.damaged_segments {
             writeln!(f, "  segment not needed and damaged: {damage}")?;
+        }
+        if let Some(because) = &self.read_only {
+            writeln!(f, "  open only to be read: {because}")?;
         }
         if let Some(damage) = &self.stopped_at {
             writeln!(f, "  stopped at damage: {damage}")?;
