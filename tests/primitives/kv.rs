@@ -89,7 +89,7 @@ fn many_pairs_are_put_in_their_order_by_one_entry() {
     assert_eq!(pairs, expected.map(|(key, value)| (key.to_vec(), value.to_vec())));
 
     let before = machine.db.view().lsn();
-    let long = vec![7; 100];
+    let long = [7; 100];
     let keys: Vec<[u8; 4]> = (0..1_000u32).map(u32::to_be_bytes).collect();
     let new = machine.commit(|tx| {
         tx.on::<KvStore>().put_all(keys.iter().map(|key| (&key[..], &long[..])).collect())

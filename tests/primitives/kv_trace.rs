@@ -63,10 +63,7 @@ impl Model {
     fn equals(&self, db: &Database) -> bool {
         let view = db.view();
         let kv = view.on::<KvStore>();
-        let same = |((key, value), (k, v)): ((&Bytes, &Bytes), (&Vec<u8>, &Vec<u8>))| {
-            key == k && value == v
-        };
-        kv.len() == self.pairs.len() && kv.iter().zip(&self.pairs).all(same)
+        kv.keys().eq(self.pairs.keys()) && kv.iter().map(|(_, value)| value).eq(self.pairs.values())
     }
 }
 
