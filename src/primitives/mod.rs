@@ -9,7 +9,7 @@
 //!
 //! | feature | primitive | for |
 //! |---|---|---|
-//! | `kv` | `KvStore` | byte keys and values, in order |
+//! | `kv` | `KvStore` | byte keys and values, in order; compare-and-swap, ranges |
 //! | `event` | `EventLog` | named streams of events that are only ever appended to |
 //! | `state` | `StateCell` | named cells that change by compare-and-set |
 //! | `run` | `RunIndex` | which runs there are, how they stand, which a crash interrupted |
@@ -34,7 +34,7 @@ pub mod value;
 #[cfg(feature = "event")]
 pub use event::{Event, EventError, EventLog, JsonText, NotJson, Payload};
 #[cfg(feature = "kv")]
-pub use kv::{KeyRange, KvStore, Pairs};
+pub use kv::{KeyBounds, KeyRange, KvError, KvStore, Pairs};
 #[cfg(feature = "run")]
 pub use run::{IndexedRun, RunCounts, RunError, RunIndex, RunOutcome, RunStatus};
 #[cfg(feature = "state")]
