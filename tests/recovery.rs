@@ -967,3 +967,39 @@ fn a_database_can_be_opened_to_be_read_and_no_file_changes() {
     let nothing = options().disk(SimDisk::new(8).shared()).read_only(true).open("").unwrap_err();
     assert!(matches!(nothing, Error::NotADatabase { .. }), "{nothing}");
 }
+
+#[test]
+fn a_checkpoint_without_space_gives_the_older_snapshot_up_and_else_says_how_much_it_needs() {
+    let disk = SimDisk::new(9);
+    let db = options().disk(disk.shared()).open("").unwrap();
+    for round in 0..3 {
+        put_range(&db, round * 20..round * 20 + 40);
+        db.checkpoint().unwrap();
+    }
+    put_range(&db, 100..110);
+    let snapshots = |disk: &SimDisk| {
+        let files = disk.files().into_iter();
+        files.filter(|(path, _)| path.starts_with("snapshots")).collect::<Vec<_>>()
+    };
+    let before = snapshots(&disk);
+    assert_eq!(before.len(), 2);
+    // Not enough for a third snapshot beside the two, enough once the older one is gone.
+    let used = |disk: &SimDisk| disk.files().iter().map(|(_, bytes)| bytes).sum::<u64>();
+    disk.limit_space(used(&disk) + 1024 + (16 << 10));
+    let report = db.checkpoint().unwrap();
+    let after = snapshots(&disk);
+    assert_eq!(report.lsn, db.view().lsn());
+    assert!(after.len() == 2 && after[0].0 == before[1].0, "{after:?}");
+
+    put_range(&db, 110..120);
+    disk.limit_space(used(&disk) / 2);
+    let state = digest(&db);
+    let error = db.checkpoint().unwrap_err();
+    let Error::NoSpace { needed, .. } = error else { panic!("{error}") };
+    disk.limit_space(u64::MAX);
+    let report = db.checkpoint().unwrap();
+    assert_eq!(needed, report.snapshot_bytes);
+    assert_eq!(digest(&db), state);
+    let db = options().disk(disk.after_crash(Survival::Nothing).shared()).open("").unwrap();
+    assert_eq!(digest(&db), state);
+}

@@ -1,6 +1,7 @@
 //! Checkpoints: write a snapshot of a published state, then remove what it makes superfluous.
 //!
 //! - A snapshot is renamed into place only when every record it covers is synced.
+//! - Without space for another snapshot, one that was verified and the WAL behind it must do.
 //! - The WAL is kept back to the oldest kept snapshot, so that a damaged newest one costs nothing.
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use super::{Core, Files, Mistake, Writer, locked};
 use crate::error::{Error, Result};
 use crate::id::{DatabaseId, Lsn};
 use crate::primitive::SectionWriter;
-use crate::snapshot::{self, RunRow, SnapshotMeta, SnapshotWriter};
+use crate::snapshot::{self, RunRow, SnapshotFile, SnapshotMeta, SnapshotWriter};
 use crate::state::Published;
 
 /// What a checkpoint did.
@@ -100,12 +101,18 @@ impl Core {
         let database = locked(&files.log).database();
         if checkpoints.newest != Some(state.lsn) {
             let covered = files.wal_bytes.load(Ordering::Relaxed);
-            let written = snapshot::write(
-                &files.disk,
-                &meta_of(state, database, chain),
-                |writer| write_sections(state, writer),
-                || self.wait_synced(state.lsn),
-            );
+            let write = || {
+                snapshot::write(
+                    &files.disk,
+                    &meta_of(state, database, chain),
+                    |writer| write_sections(state, writer),
+                    || self.wait_synced(state.lsn),
+                )
+            };
+            let written = match write() {
+                Err(Error::NoSpace { .. }) if make_room(files, checkpoints, database)? => write(),
+                written => written,
+            };
             let written = written?;
             files.wal_bytes.fetch_sub(covered, Ordering::Relaxed);
             report.snapshot_bytes = written.bytes;
@@ -133,6 +140,21 @@ impl Core {
         }
         error
     }
+}
+
+/// Gives up all snapshots but the newest that was read whole, and the log before it. Whether that was
+/// anything.
+fn make_room(files: &Files, checkpoints: &Checkpoints, database: DatabaseId) -> Result<bool> {
+    let pruned = snapshot::prune(&files.disk, 1, |lsn| {
+        Ok(!checkpoints.damaged.contains(&lsn)
+            && snapshot::opens(&files.disk, lsn, database)?
+            && SnapshotFile::open(&files.disk, lsn)?.verify_whole().is_ok())
+    })?;
+    let segments = match pruned.kept.first() {
+        Some(floor) => locked(&files.log).prune(*floor)?,
+        None => 0,
+    };
+    Ok(segments > 0 || !pruned.removed.is_empty())
 }
 
 /// What the snapshot of a state says besides the primitives' sections.

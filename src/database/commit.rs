@@ -252,7 +252,7 @@ impl Files {
         self.unsynced_bytes.load(Ordering::Relaxed)
     }
 
-    /// Syncs everything and ends the active segment, if there is anything in it.
+    /// Syncs everything and ends the active segment, if there is anything in it and space for another.
     pub(super) fn end_segment(&self, writer: &mut Writer) -> Result<()> {
         let mut log = locked(&self.log);
         log.append(&mut writer.queue)?;
@@ -260,7 +260,9 @@ impl Files {
         if log.has_records() {
             let rotated = log.rotate(&writer.state.catalog, 0);
             writer.room = log.room();
-            return rotated;
+            if !matches!(rotated, Err(Error::NoSpace { .. })) {
+                return rotated;
+            }
         }
         log.sync().map(drop)
     }
