@@ -16,6 +16,9 @@ use crate::error::{Error, Result};
 use crate::format::{RECORD_BYTES_MAX, record};
 use crate::id::Lsn;
 
+/// What is kept back of a segment at most.
+const KEPT_BACK_BYTES_MAX: u64 = 64 << 10;
+
 thread_local! {
     /// The databases whose transactions run on this thread, by the address of their core.
     static INSIDE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
@@ -122,9 +125,12 @@ impl Core {
         }
         let Some(files) = &self.files else { return Ok(()) };
         let needed = record::framed_len(found);
+        let kept_back = if tx.is_freeing() { 0 } else { files.kept_back() };
         let writer = tx.writer();
-        if needed > writer.room {
-            files.rotate(writer, needed).map_err(|error| self.or_poison(files, error))?;
+        if needed + kept_back > writer.room {
+            files
+                .rotate(writer, needed + kept_back)
+                .map_err(|error| self.or_poison(files, error))?;
         }
         let body = writer.log.finish()?;
         writer.queue.push(body);
@@ -250,6 +256,12 @@ impl Files {
     /// Bytes that `Buffered` transactions wrote and nothing has synced.
     fn unsynced_bytes(&self) -> u64 {
         self.unsynced_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes at a segment's end that only transactions which free space may use, once the disk has none
+    /// for another segment.
+    fn kept_back(&self) -> u64 {
+        KEPT_BACK_BYTES_MAX.min(self.settings.segment_bytes / 8)
     }
 
     /// Syncs everything and ends the active segment, if there is anything in it and space for another.
