@@ -11,7 +11,7 @@
 //! |---|---|---|
 //! | `kv` | `KvStore` | byte keys and values, in order |
 //! | `event` | `EventLog` | named streams of events that are only ever appended to |
-//! | `state` | `StateCell` | named cells that change by compare-and-set |
+//! | `state` | `StateCell` | named cells that change by compare-and-set, along declared moves |
 //! | `run` | `RunIndex` | which runs there are, how they stand, which a crash interrupted |
 
 #![expect(
@@ -36,4 +36,4 @@ pub use kv::{KeyRange, KvStore, Pairs};
 #[cfg(feature = "run")]
 pub use run::{IndexedRun, RunCounts, RunError, RunIndex, RunOutcome, RunStatus};
 #[cfg(feature = "state")]
-pub use state::{Cell, Expected, StateCell, StateError};
+pub use state::{Cell, Expected, StateCell, StateError, StateMachine};

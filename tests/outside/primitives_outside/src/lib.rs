@@ -7,5 +7,5 @@ pub mod event;
 pub mod kv;
 #[path = "../../../../src/primitives/run.rs"]
 pub mod run;
-#[path = "../../../../src/primitives/state.rs"]
+#[path = "../../../../src/primitives/state/mod.rs"]
 pub mod state;
