@@ -10,7 +10,7 @@
 //! | feature | primitive | for |
 //! |---|---|---|
 //! | `kv` | `KvStore` | byte keys and values, in order |
-//! | `event` | `EventLog` | named streams of events that are only ever appended to |
+//! | `event` | `EventLog` | named streams of events, and one order of all of them |
 //! | `state` | `StateCell` | named cells that change by compare-and-set, along declared moves |
 //! | `run` | `RunIndex` | which runs there are, how they stand, which a crash interrupted |
 
@@ -30,7 +30,9 @@ pub mod run;
 pub mod state;
 
 #[cfg(feature = "event")]
-pub use event::{Event, EventError, EventLog, JsonText, NotJson, Payload};
+pub use event::{
+    Event, EventError, EventLog, ExpectedSequence, JsonText, NewEvent, NotJson, Payload, Position,
+};
 #[cfg(feature = "kv")]
 pub use kv::{KeyRange, KvStore, Pairs};
 #[cfg(feature = "run")]
