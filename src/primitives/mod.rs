@@ -12,7 +12,7 @@
 //! | `kv` | `KvStore` | byte keys and values, in order |
 //! | `event` | `EventLog` | named streams of events, and one order of all of them |
 //! | `state` | `StateCell` | named cells that change by compare-and-set, along declared moves |
-//! | `run` | `RunIndex` | which runs there are, how they stand, which a crash interrupted |
+//! | `run` | `RunIndex` | which runs there are, how they stand, found by what is known of them |
 
 #![expect(
     unsafe_code,

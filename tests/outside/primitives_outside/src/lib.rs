@@ -5,7 +5,7 @@
 pub mod event;
 #[path = "../../../../src/primitives/kv.rs"]
 pub mod kv;
-#[path = "../../../../src/primitives/run.rs"]
+#[path = "../../../../src/primitives/run/mod.rs"]
 pub mod run;
 #[path = "../../../../src/primitives/state/mod.rs"]
 pub mod state;
