@@ -500,7 +500,8 @@ fn a_wait_ends_when_a_commit_brings_what_it_looks_for() {
 
         // What was only submitted is seen once it is as durable as the mode promises.
         let (_, pending) = db.submit(|tx| tx.on::<Tally>().add("submitted", 1)).unwrap();
-        let found = db.wait_for(LONG, |view| (view.on::<Tally>().get("submitted") > 0).then_some(()));
+        let found =
+            db.wait_for(LONG, |view| (view.on::<Tally>().get("submitted") > 0).then_some(()));
         assert!(found.unwrap().is_some() && pending.is_done());
         assert!(begun.elapsed() < LONG);
     });

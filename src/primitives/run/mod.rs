@@ -303,7 +303,7 @@ impl RunIndex {
     ///
     /// # Errors
     ///
-    /// None.
+    /// None: what is orphaned is running, and a running run can end in any way.
     #[wal(0x68)]
     pub fn end_orphaned(
         &mut self,
@@ -443,10 +443,10 @@ impl RunIndex {
         self.with_status(RunStatus::Running).filter(move |(_, known)| known.changed_lsn <= before)
     }
 
-    fn each<'a>(
-        &'a self,
+    fn each(
+        &self,
         runs: impl DoubleEndedIterator<Item = RunId>,
-    ) -> impl DoubleEndedIterator<Item = (RunId, &'a IndexedRun)> {
+    ) -> impl DoubleEndedIterator<Item = (RunId, &IndexedRun)> {
         runs.filter_map(|run| Some((run, self.get(run)?)))
     }
 
