@@ -459,6 +459,196 @@ fn a_submission_can_be_waited_for_asked_and_awaited() {
     assert_eq!(db.view().on::<Tally>().get("a"), 3);
 }
 
+/// A database in each mode, on files where it has any.
+fn in_each_mode(test: impl Fn(Database)) {
+    let modes = [
+        Durability::Strict,
+        Durability::Buffered { sync_every: Duration::from_secs(3600) },
+        Durability::InMemory,
+    ];
+    for mode in modes {
+        let directory = tempfile::tempdir().unwrap();
+        test(options().durability(mode).open(directory.path()).unwrap());
+    }
+}
+
+/// Far more than any of these waits takes.
+const LONG: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_wait_ends_when_a_commit_brings_what_it_looks_for() {
+    in_each_mode(|db| {
+        let begun = std::time::Instant::now();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let db = db.clone();
+                scope.spawn(move || {
+                    // Each waits for the last commit of the others in turn.
+                    for round in 1..=50 {
+                        let word = format!("{thread}");
+                        db.transaction(|tx| tx.on::<Tally>().add(&word, 1)).unwrap();
+                        let next = format!("{}", (thread + 1) % 4);
+                        let found = db.wait_for(LONG, |view| {
+                            Some(view.on::<Tally>().get(&next)).filter(|count| *count >= round)
+                        });
+                        assert!(found.unwrap().is_some_and(|count| count <= round + 3));
+                    }
+                });
+            }
+        });
+        assert!(begun.elapsed() < LONG, "woken by the commits and not by the timeout");
+
+        // What was only submitted is seen once it is as durable as the mode promises.
+        let (_, pending) = db.submit(|tx| tx.on::<Tally>().add("submitted", 1)).unwrap();
+        let found =
+            db.wait_for(LONG, |view| (view.on::<Tally>().get("submitted") > 0).then_some(()));
+        assert!(found.unwrap().is_some());
+        pending.wait().unwrap();
+        assert!(begun.elapsed() < LONG);
+    });
+}
+
+#[test]
+fn a_wait_is_not_held_up_by_a_transaction_that_runs() {
+    in_each_mode(|db| {
+        let (begun, goes_on) = (Barrier::new(2), Barrier::new(2));
+        let (done, is_done) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut looks = 0;
+                let found = db.wait_for(LONG, |view| {
+                    looks += 1;
+                    if looks == 1 {
+                        begun.wait();
+                    }
+                    (view.on::<Tally>().get("a") > 0).then(|| view.lsn())
+                });
+                done.send(found).unwrap();
+            });
+            begun.wait();
+            db.transaction(|tx| tx.on::<Tally>().add("a", 1)).unwrap();
+            let writer = scope.spawn(|| {
+                db.transaction(|tx| {
+                    tx.on::<Tally>().add("a", 1)?;
+                    goes_on.wait();
+                    Ok(())
+                })
+            });
+            // The second transaction runs, or is about to, until the wait has ended.
+            let found = is_done.recv_timeout(LONG / 2);
+            goes_on.wait();
+            writer.join().unwrap().unwrap();
+            assert_eq!(found.unwrap().unwrap(), Some(Lsn(1)));
+        });
+    });
+}
+
+#[test]
+fn a_wait_ends_with_its_timeout_also_while_others_commit() {
+    in_each_mode(|db| {
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    db.transaction(|tx| tx.on::<Tally>().add("a", 1)).unwrap();
+                }
+            });
+            // A busy machine may bring no commit in a short time.
+            let mut waits = [50, 500, 5_000].map(Duration::from_millis).into_iter();
+            let mut wait = || {
+                let (timeout, begun) = (waits.next()?, std::time::Instant::now());
+                let mut looks = 0;
+                let found = db.wait_for(timeout, |view| {
+                    looks += 1;
+                    view.on::<Tally>().get("never").checked_sub(1)
+                });
+                Some((found, looks, begun.elapsed() >= timeout && begun.elapsed() < LONG))
+            };
+            let last = std::iter::from_fn(&mut wait).find(|(found, looks, in_time)| {
+                !matches!(found, Ok(None)) || *looks > 1 || !in_time
+            });
+            // First this, or a failure would leave the writer running.
+            stop.store(true, Ordering::Relaxed);
+            let (found, looks, in_time) = last.expect("the other thread commits");
+            assert!(matches!(found, Ok(None)) && looks > 1 && in_time);
+        });
+        // Without a commit it looks once, and a timeout of zero does not wait.
+        for timeout in [Duration::ZERO, Duration::from_millis(20)] {
+            let mut looks = 0;
+            let found = db.wait_for(timeout, |_| {
+                looks += 1;
+                None::<()>
+            });
+            assert_eq!((found.unwrap(), looks), (None, 1));
+        }
+        assert!(db.wait_for(Duration::MAX, |view| Some(view.lsn())).unwrap().is_some());
+    });
+}
+
+#[test]
+fn closing_ends_a_wait_and_a_transaction_refuses_one() {
+    in_each_mode(|db| {
+        db.transaction(|_| {
+            let nested = db.wait_for(LONG, |_| None::<()>);
+            assert!(matches!(nested, Err(Error::Nested { call: "wait_for" })));
+            Ok(())
+        })
+        .unwrap();
+        let begun = std::time::Instant::now();
+        std::thread::scope(|scope| {
+            let (looked, has_looked) = mpsc::channel();
+            let waiters: Vec<_> = (0..3)
+                .map(|_| {
+                    let (db, looked) = (db.clone(), looked.clone());
+                    scope.spawn(move || {
+                        db.wait_for(LONG, |_| {
+                            looked.send(()).unwrap();
+                            None::<()>
+                        })
+                    })
+                })
+                .collect();
+            (0..3).for_each(|_| has_looked.recv().unwrap());
+            db.close().unwrap();
+            for waiter in waiters {
+                assert!(matches!(waiter.join().unwrap(), Err(Error::Closed)));
+            }
+        });
+        assert!(matches!(db.wait_for(LONG, |_| Some(())), Err(Error::Closed)));
+        assert!(begun.elapsed() < LONG);
+    });
+}
+
+#[test]
+fn a_failed_sync_ends_a_wait() {
+    for mode in [Durability::Strict, Durability::Buffered { sync_every: LONG }] {
+        let disk = SimDisk::new(1);
+        let db = options().durability(mode).disk(disk.shared()).open("").unwrap();
+        let begun = std::time::Instant::now();
+        std::thread::scope(|scope| {
+            let (looked, has_looked) = mpsc::channel();
+            let waiter = scope.spawn({
+                let db = db.clone();
+                move || {
+                    db.wait_for(LONG, |view| {
+                        looked.send(()).unwrap();
+                        (view.on::<Tally>().get("b") > 0).then_some(())
+                    })
+                }
+            });
+            has_looked.recv().unwrap();
+            disk.fail_every(CallKind::Sync, std::io::ErrorKind::Other);
+            let _ = db.transaction(|tx| tx.on::<Tally>().add("a", 1));
+            let _ = db.checkpoint();
+            assert!(matches!(waiter.join().unwrap(), Err(Error::Poisoned)));
+        });
+        assert!(begun.elapsed() < LONG);
+        // What is there already is still found.
+        assert!(db.wait_for(LONG, |view| Some(view.lsn())).unwrap().is_some());
+        disk.heal();
+    }
+}
+
 /// Runs a future to its end on this thread.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(std::thread::Thread);

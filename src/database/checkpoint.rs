@@ -86,7 +86,7 @@ impl Core {
         let log = locked(&files.log);
         debug_assert_eq!(log.written(), writer.lsn());
         let state = Arc::new(writer.state.publish(&self.published.load()));
-        self.published.store(Arc::clone(&state));
+        self.publish(Arc::clone(&state));
         (state, log.chain())
     }
 
@@ -137,6 +137,7 @@ impl Core {
     pub(super) fn or_poison(&self, files: &Files, error: Error) -> Error {
         if locked(&files.log).is_poisoned() {
             self.group.poison();
+            self.watch.call();
         }
         error
     }

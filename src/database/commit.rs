@@ -11,6 +11,7 @@ use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
 use super::checkpoint::Checkpoints;
+use super::watch::CallIfPoisoned;
 use super::{Core, Durability, Files, Mistake, Transaction, Writer, locked};
 use crate::error::{Error, Result};
 use crate::format::{RECORD_BYTES_MAX, record};
@@ -95,6 +96,7 @@ impl Core {
         self.enqueue(&mut tx)?;
         self.applied.store(lsn.0, Ordering::Release);
         tx.settle();
+        self.publish_if_watched(tx.writer());
         Ok((value, lsn))
     }
 
@@ -165,7 +167,10 @@ impl Core {
     /// Waits until the record at `lsn` is synced, whatever the mode; may lead.
     pub(super) fn wait_synced(&self, lsn: Lsn) -> Result<()> {
         match &self.files {
-            Some(files) => self.group.wait(lsn, || self.lead(files)),
+            Some(files) => {
+                let _call = CallIfPoisoned(self);
+                self.group.wait(lsn, || self.lead(files))
+            }
             None => Ok(()),
         }
     }
@@ -189,7 +194,7 @@ impl Core {
         if let Some(closed) = &closed
             && self.planted.is(Mistake::PublishBeforeSync)
         {
-            self.published.store(Arc::new(closed.clone()));
+            self.publish(Arc::new(closed.clone()));
         }
         log.append(&mut batch)?;
         log.give_spare(batch);
@@ -205,7 +210,7 @@ impl Core {
             files.unsynced_bytes.fetch_sub(covered, Ordering::Relaxed);
         }
         if let Some(closed) = closed {
-            self.published.store(Arc::new(closed));
+            self.publish(Arc::new(closed));
         }
         Ok(lsn)
     }
@@ -220,7 +225,7 @@ impl Core {
         }
         let mut writer = locked(&self.writer);
         let published = writer.state.publish(&self.published.load());
-        self.published.store(Arc::new(published));
+        self.publish(Arc::new(published));
     }
 
     /// Makes everything durable and lets the files go.
@@ -229,6 +234,7 @@ impl Core {
         if let Some(read_only) = &self.read_only {
             drop(locked(&read_only.lock).take());
         }
+        self.watch.call();
         let Some(files) = &self.files else { return Ok(()) };
         // Held until the directory is let go: a checkpoint that goes on must not work in a directory
         // that somebody else may have, and whoever closes second must find it closed.

@@ -16,6 +16,7 @@ mod run;
 mod ticker;
 mod transaction;
 mod view;
+mod watch;
 mod writer;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -30,6 +32,7 @@ use crate::clock::Clock;
 use crate::database::checkpoint::Checkpoints;
 use crate::database::mistake::Planted;
 use crate::database::ticker::{Nudge, Ticker};
+use crate::database::watch::Watch;
 use crate::database::writer::Writer;
 use crate::disk::{DiskRef, FileRef, OsDisk};
 use crate::error::{Error, Result};
@@ -102,6 +105,7 @@ pub(crate) struct Core {
     /// The last record applied in memory, readable without the writer's lock.
     applied: AtomicU64,
     published: ArcSwap<Published>,
+    watch: Watch,
     empty: Arc<[Frozen]>,
     group: GroupCommit,
     /// `None`: in memory only, or read-only.
@@ -259,8 +263,47 @@ impl Database {
     /// [`view`](Database::view); in the other modes it may be older.
     #[must_use]
     pub fn view_published(&self) -> View {
-        let core = self.core();
-        View { published: core.published.load_full(), empty: Arc::clone(&core.empty) }
+        self.core().view_published()
+    }
+
+    /// Waits until `look` finds something in a view, at most `timeout`; `None` if it did not by
+    /// then.
+    ///
+    /// `look` is called with what [`view`](Database::view) shows now, and again, on this thread, when
+    /// there is a newer state: soon after a commit that is as durable as [`Options::durability`]
+    /// promises. Nothing polls. Commits in quick succession may be seen as one, so `look` should
+    /// ask how things stand and not count how often it was called. A timeout of zero looks once.
+    ///
+    /// While somebody waits, each commit costs the others a little more: the state it made is shared
+    /// with a view.
+    ///
+    /// ```
+    /// use freehold::prelude::*;
+    /// use std::time::Duration;
+    /// # #[cfg(feature = "kv")] {
+    /// # let db = Database::in_memory()?;
+    /// let answer = std::thread::scope(|scope| {
+    ///     scope.spawn(|| db.transaction(|tx| tx.on::<KvStore>().put(b"answer", b"42")));
+    ///     db.wait_for(Duration::from_secs(10), |view| {
+    ///         view.on::<KvStore>().get("answer").as_deref().map(<[u8]>::to_vec)
+    ///     })
+    /// })?;
+    /// assert_eq!(answer.as_deref(), Some(&b"42"[..]));
+    /// # }
+    /// # Ok::<(), freehold::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Nested`] inside a transaction on this thread. [`Error::Closed`] if the database was
+    /// closed, before or meanwhile, and [`Error::Poisoned`] if a sync failed: nothing newer will
+    /// come.
+    pub fn wait_for<T>(
+        &self,
+        timeout: Duration,
+        look: impl FnMut(&View) -> Option<T>,
+    ) -> Result<Option<T>> {
+        self.core().wait_for(timeout, look)
     }
 
     /// Makes an empty run, in a transaction of its own.
@@ -420,6 +463,7 @@ impl Core {
             writer: Mutex::new(Writer::new(state, crate::id::Epoch(1), 0)),
             applied: AtomicU64::new(0),
             published: ArcSwap::from_pointee(published),
+            watch: Watch::default(),
             empty: empty_instances(registry),
             group: GroupCommit::new(Lsn::ZERO),
             files: None,
@@ -460,6 +504,7 @@ impl Core {
             writer: Mutex::new(Writer::new(state, log.epoch(), log.room())),
             applied: AtomicU64::new(lsn.0),
             published: ArcSwap::from_pointee(published),
+            watch: Watch::default(),
             empty: empty_instances(registry),
             group: GroupCommit::new(lsn),
             files: Some(Files {

@@ -164,8 +164,8 @@ impl<'db> Transaction<'db> {
         &mut self.writer
     }
 
-    /// The record is in the queue: makes the changes final and lets the writer go.
-    pub(crate) fn settle(mut self) {
+    /// The record is in the queue: makes the changes final.
+    pub(crate) fn settle(&mut self) {
         let (lsn, timestamp) = (self.lsn, self.timestamp);
         let writer = &mut *self.writer;
         writer.state.lsn = lsn;
