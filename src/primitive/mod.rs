@@ -13,6 +13,7 @@ mod descriptor;
 mod guards;
 mod handle;
 mod instance;
+pub(crate) mod json;
 mod lock;
 mod log;
 mod logged;
@@ -57,6 +58,8 @@ pub mod private {
     pub use super::claims::slots;
     pub use super::descriptor::FREEHOLD_1_PRIMITIVES;
     pub use super::descriptor::{Descriptor, Origin};
+    pub use super::json::{Float, Json, JsonWriter, ListWriter, Misfit, ObjectWriter};
+
     pub use super::guards::{
         Called, Claims, HandleOfPrimitive, HasOperations, IsHandle, Logged, NotResult,
         OperationError, Probe, ResultOf, Unregistered, WithoutHandle, assert_distinct, claims,
