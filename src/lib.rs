@@ -114,6 +114,10 @@ mod recovery;
 // The database as its user has it.
 mod database;
 
+// The state as lines of JSON, for the tool.
+#[cfg(feature = "cli")]
+mod lines;
+
 // What tests of primitives and of the engine are made of.
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -57,6 +57,16 @@ pub(crate) enum Command {
     /// is no longer in the code. Exit code 0 is all well. The package is built for it, in a target
     /// directory of its own.
     Lock(LockArguments),
+    /// Write everything as JSON Lines, for another version or another tool
+    ///
+    /// Nothing is changed; the database must not be open. `freehold import` makes a database of it
+    /// again.
+    Export(ExportArguments),
+    /// Make a new database of what `freehold export` wrote
+    ///
+    /// The same LSN, times, runs and rows, under the primitives of this program. A killed import
+    /// leaves no database.
+    Import(ImportLinesArguments),
     /// Compare an import with its folder: counts, and every step byte for byte
     CheckRuns(CheckArguments),
     /// Import a bundled sample, kill the import part-way, recover, check every step
@@ -170,6 +180,30 @@ pub(crate) struct CheckArguments {
     pub(crate) path: PathBuf,
 }
 
+/// For `export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// The database's directory
+    pub(crate) db: PathBuf,
+    /// The file, replaced as a whole; default: standard output
+    pub(crate) file: Option<PathBuf>,
+    /// Only this primitive; can be given more than once
+    #[arg(long, value_name = "NAME")]
+    pub(crate) primitive: Vec<String>,
+    /// Only this run: its name or its number; `root` or 0 for the root; can be given more than once
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Vec<String>,
+}
+
+/// For `import`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportLinesArguments {
+    /// The new database's directory: nothing is there, or an empty directory
+    pub(crate) db: PathBuf,
+    /// The file; default: standard input
+    pub(crate) file: Option<PathBuf>,
+}
+
 /// For `import-runs`.
 #[derive(Debug, Args)]
 pub(crate) struct ImportArguments {
@@ -240,6 +274,8 @@ impl Command {
             Command::Log(arguments) => Some(&arguments.db),
             Command::CheckRuns(arguments) => Some(&arguments.db),
             Command::CanOpen(arguments) => Some(&arguments.db),
+            Command::Export(arguments) => Some(&arguments.db),
+            Command::Import(arguments) => Some(&arguments.db),
             Command::Demo(_) | Command::Registry(_) | Command::Lock(_) => None,
         }
     }

@@ -8,6 +8,8 @@
 
 mod checkpoint;
 mod commit;
+#[cfg(feature = "cli")]
+mod founding;
 mod mistake;
 mod options;
 mod pending;
@@ -32,7 +34,7 @@ use crate::database::ticker::{Nudge, Ticker};
 use crate::database::writer::Writer;
 use crate::disk::{DiskRef, FileRef, OsDisk};
 use crate::error::{Error, Result};
-use crate::id::{Lsn, RunId};
+use crate::id::{DatabaseId, Lsn, RunId};
 use crate::primitive::Frozen;
 use crate::recovery::{self, RecoveryReport};
 use crate::registry::PrimitiveRegistry;
@@ -41,6 +43,8 @@ use crate::wal::{GroupCommit, Log};
 
 pub use checkpoint::CheckpointReport;
 pub use commit::RecordTooLarge;
+#[cfg(feature = "cli")]
+pub(crate) use founding::found;
 #[cfg(any(test, feature = "testing"))]
 pub use mistake::Mistake;
 #[cfg(not(any(test, feature = "testing")))]
@@ -49,6 +53,8 @@ pub use options::{Durability, Options};
 pub use pending::Pending;
 pub use run::Run;
 pub use transaction::{RunNameError, RunTransaction, Transaction};
+#[cfg(feature = "cli")]
+pub(crate) use view::DigestOfRows;
 pub use view::{RunView, StateDigest, View};
 
 /// An open database. Clones are handles to the same one; the last one dropped closes it.
@@ -329,10 +335,16 @@ impl Database {
 ///
 /// What opening would refuse.
 pub fn inspect(path: impl AsRef<Path>) -> Result<View> {
-    let disk: DiskRef = Arc::new(OsDisk::new(path.as_ref()));
+    inspect_named(path.as_ref()).map(|(view, _)| view)
+}
+
+/// The same, and which database it is.
+pub(crate) fn inspect_named(path: &Path) -> Result<(View, DatabaseId)> {
+    let disk: DiskRef = Arc::new(OsDisk::new(path));
     let registry = PrimitiveRegistry::linked()?;
-    let (mut state, _) = recovery::inspect(&disk, registry, &Options::new().recovery())?;
-    Ok(View { published: Arc::new(state.publish_all()), empty: empty_instances(registry) })
+    let (mut state, database) = recovery::inspect(&disk, registry, &Options::new().recovery())?;
+    let published = Arc::new(state.publish_all());
+    Ok((View { published, empty: empty_instances(registry) }, database))
 }
 
 /// Reads every file of the database in the directory `path` and says what opening it would find,

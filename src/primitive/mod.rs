@@ -44,6 +44,8 @@ pub(crate) use handle::Live;
 pub(crate) use instance::{Frozen, Instance};
 pub(crate) use log::TransactionLog;
 pub(crate) use logged::{EntryAt, LoggedEntries, RecordAt};
+#[cfg(any(test, feature = "testing", feature = "cli"))]
+pub(crate) use section::JsonRows;
 pub(crate) use shape::Fnv;
 
 /// What the attributes' expansions name. No part of the interface: anything here may change with

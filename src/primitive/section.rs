@@ -149,6 +149,18 @@ const KEY: &str = "key";
 #[cfg(any(test, feature = "testing", feature = "cli"))]
 const VALUE: &str = "value";
 
+/// The value of a row, which has no key.
+#[cfg(any(test, feature = "testing", feature = "cli"))]
+fn value_of<'j, 't>(row: &'j Json<'t>) -> Result<&'j Json<'t>, Misfit> {
+    row.fields(["primitive", "run", "field", VALUE]).map(|[_, _, _, value]| value)
+}
+
+/// The key and the value of a pair's row.
+#[cfg(any(test, feature = "testing", feature = "cli"))]
+fn pair_of<'j, 't>(row: &'j Json<'t>) -> Result<(&'j Json<'t>, &'j Json<'t>), Misfit> {
+    row.fields(["primitive", "run", "field", KEY, VALUE]).map(|[_, _, _, key, value]| (key, value))
+}
+
 /// Where the rows of one instance come from that stand as JSON.
 #[cfg(any(test, feature = "testing", feature = "cli"))]
 pub(crate) trait JsonRows {
@@ -347,7 +359,7 @@ impl<'a> Rows<'a> {
     pub fn value<T: Stored + ?Sized>(&mut self) -> Option<Result<T::Loaded<'a>, Undecodable>> {
         #[cfg(any(test, feature = "testing", feature = "cli"))]
         if let Source::Json { .. } = self.0 {
-            return self.json(|row| T::from_json(row.field(VALUE)?));
+            return self.json(|row| T::from_json(value_of(row)?));
         }
         let row = self.archived()?;
         Some(row.and_then(|row| T::load(stored::access::<T>(row)?)))
@@ -361,7 +373,8 @@ impl<'a> Rows<'a> {
         #[cfg(any(test, feature = "testing", feature = "cli"))]
         if let Source::Json { .. } = self.0 {
             return self.json(|row| {
-                Ok((K::from_json(row.field(KEY)?)?, V::from_json(row.field(VALUE)?)?))
+                let (key, value) = pair_of(row)?;
+                Ok((K::from_json(key)?, V::from_json(value)?))
             });
         }
         let row = self.archived()?;
@@ -391,7 +404,7 @@ impl<'a> Rows<'a> {
     fn bytes(&mut self) -> Option<Result<std::borrow::Cow<'a, [u8]>, Undecodable>> {
         #[cfg(any(test, feature = "testing", feature = "cli"))]
         if let Source::Json { .. } = self.0 {
-            return self.json(|row| row.field(VALUE)?.bytes().map(std::borrow::Cow::Owned));
+            return self.json(|row| value_of(row)?.bytes().map(std::borrow::Cow::Owned));
         }
         Some(self.archived()?.map(std::borrow::Cow::Borrowed))
     }

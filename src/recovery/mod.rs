@@ -26,7 +26,7 @@ use crate::clock::Stopwatch;
 use crate::disk::{DiskRef, FileRef};
 use crate::error::{Error, Result};
 use crate::format::catalog::Catalog;
-use crate::id::Lsn;
+use crate::id::{DatabaseId, Lsn};
 use crate::registry::PrimitiveRegistry;
 use crate::snapshot::SnapshotFile;
 use crate::state::State;
@@ -39,6 +39,10 @@ use scan::Scanned;
 
 #[cfg(feature = "cli")]
 pub(crate) use needs::{Judgement, Needs, Refusal};
+#[cfg(feature = "cli")]
+pub(crate) use owners::fields as section_fields;
+#[cfg(feature = "cli")]
+pub(crate) use repair::found;
 pub use report::{
     Control, Cut, DetachedPrimitive, Phase, PhaseTimes, PrimitiveEntries, Progress, RecoveryReport,
 };
@@ -120,14 +124,17 @@ pub(crate) fn open(
     Ok(Opened { state, log, lock, report, damaged_snapshots })
 }
 
-/// Reads what opening would read. Nothing is changed.
+/// Reads what opening would read, and which database it is. Nothing is changed.
 pub(crate) fn inspect(
     disk: &DiskRef,
     registry: &'static PrimitiveRegistry,
     settings: &Settings,
-) -> Result<(State, RecoveryReport)> {
-    let (_, recovered) = read(disk, registry, settings)?;
-    Ok((recovered.state, recovered.report))
+) -> Result<(State, DatabaseId)> {
+    let (look, recovered) = read(disk, registry, settings)?;
+    // Without a segment there is no plan, and so no state.
+    let database =
+        look.found.segments.last().map_or(DatabaseId([0; 16]), |last| last.header.database);
+    Ok((recovered.state, database))
 }
 
 /// Reads everything and says what opening would find. Nothing is changed.
