@@ -123,7 +123,14 @@ mod lines;
 pub mod testing;
 
 // The primitives that ship with freehold.
-#[cfg(any(feature = "kv", feature = "event", feature = "state", feature = "run"))]
+#[cfg(any(
+    feature = "kv",
+    feature = "json",
+    feature = "event",
+    feature = "state",
+    feature = "trace",
+    feature = "run",
+))]
 pub mod primitives;
 
 // The tool.
