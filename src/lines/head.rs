@@ -6,7 +6,7 @@
 use crate::id::{Lsn, RunId, Timestamp};
 
 /// The first line: where the rows come from.
-#[derive(Clone, Debug, freehold::Stored)]
+#[derive(Clone, Debug, crate::Stored)]
 pub(super) struct Header {
     /// The version of the lines.
     pub(super) format: u32,
@@ -29,7 +29,7 @@ pub(super) struct Header {
 }
 
 /// A primitive as it was when its rows were written.
-#[derive(Clone, Debug, freehold::Stored)]
+#[derive(Clone, Debug, crate::Stored)]
 #[stored(name = "PrimitiveOfAnExport")]
 pub(super) struct Source {
     pub(super) name: String,
@@ -46,7 +46,7 @@ pub(super) struct Source {
 }
 
 /// A run, as the run table has it.
-#[derive(Clone, Debug, freehold::Stored)]
+#[derive(Clone, Debug, crate::Stored)]
 pub(super) struct Run {
     pub(super) id: RunId,
     pub(super) name: String,
@@ -57,7 +57,7 @@ pub(super) struct Run {
 }
 
 /// One primitive in one run, before its rows.
-#[derive(Clone, Debug, freehold::Stored)]
+#[derive(Clone, Debug, crate::Stored)]
 pub(super) struct Instance {
     pub(super) primitive: String,
     pub(super) run: RunId,
@@ -68,7 +68,7 @@ pub(super) struct Instance {
 }
 
 /// How many rows of an instance are of one field.
-#[derive(Clone, Debug, freehold::Stored)]
+#[derive(Clone, Debug, crate::Stored)]
 pub(super) struct Field {
     pub(super) field: String,
     pub(super) rows: u64,

@@ -21,9 +21,9 @@ use crate::error::{Error, Reason, RegistryError, Result};
 use crate::format::RUN_NAME_BYTES_MAX;
 use crate::format::catalog::Catalog;
 use crate::id::{Epoch, Lsn, RunId};
-use crate::primitive::json::{Json, Misfit};
+use crate::primitive::json::Json;
 use crate::primitive::private::table_tag;
-use crate::primitive::{SectionReader, StoredOwned, UnknownTable};
+use crate::primitive::{SectionReader, UnknownTable};
 use crate::registry::PrimitiveRegistry;
 use crate::state::{RunRow, RunState, State};
 
@@ -51,13 +51,13 @@ pub(crate) fn import(
         let json = Json::parse(&text).map_err(misfit)?;
         match json.variant().map_err(misfit)? {
             (head::RUN, Some(content)) if import.seen.is_empty() => {
-                import.run(read(content).map_err(misfit)?, line)?;
+                import.run(content.read().map_err(misfit)?, line)?;
             }
             (head::INSTANCE, Some(content)) => {
-                import.instance(read(content).map_err(misfit)?, &mut input, line)?;
+                import.instance(content.read().map_err(misfit)?, &mut input, line)?;
             }
             (head::END, Some(content)) => {
-                let counted: Moved = read(content).map_err(misfit)?;
+                let counted: Moved = content.read().map_err(misfit)?;
                 if counted != import.moved {
                     return Err(value(
                         line,
@@ -81,10 +81,6 @@ pub(crate) fn import(
         None => Ok((import.state, import.moved)),
         Some(_) => Err(value(input.line(), "what comes after the line `end`", "a line", "nothing")),
     }
-}
-
-fn read<T: StoredOwned>(json: &Json<'_>) -> Result<T, Misfit> {
-    T::from_json(json)
 }
 
 fn value(line: u64, of: &'static str, found: impl Display, expected: impl Display) -> LinesError {
@@ -117,7 +113,7 @@ fn read_header(input: &mut Input<'_>) -> Result<Header, LinesError> {
         let (found, supported) = (format.into(), FORMAT.into());
         return Err(Error::Version { place: "lines".into(), found, supported }.into());
     }
-    let header: Header = read(content).map_err(misfit)?;
+    let header: Header = content.read().map_err(misfit)?;
     if header.lsn == Lsn::ZERO || header.lsn > LSN_MAX {
         return Err(value(1, "the LSN", header.lsn, format_args!("1 to {LSN_MAX}")));
     }

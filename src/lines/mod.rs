@@ -29,7 +29,7 @@ const FORMAT: u32 = 1;
 const LINE_BYTES_MAX: u64 = 1 << 31;
 
 /// How much was moved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, freehold::Stored)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, crate::Stored)]
 pub(crate) struct Moved {
     /// Runs, the root not counted.
     pub(crate) runs: u64,

@@ -333,6 +333,9 @@ pub struct UnknownTable {
     pub tag: u32,
 }
 
+/// What one more row holds, if there is one more.
+type NextRow<T> = Option<Result<T, Undecodable>>;
+
 /// The rows of one table.
 pub struct Rows<'a>(Source<'a>);
 
@@ -356,7 +359,7 @@ impl<'a> Rows<'a> {
 
     /// The value in the next row, if there is one more.
     #[inline]
-    pub fn value<T: Stored + ?Sized>(&mut self) -> Option<Result<T::Loaded<'a>, Undecodable>> {
+    pub fn value<T: Stored + ?Sized>(&mut self) -> NextRow<T::Loaded<'a>> {
         #[cfg(any(test, feature = "testing", feature = "cli"))]
         if let Source::Json { .. } = self.0 {
             return self.json(|row| T::from_json(value_of(row)?));
@@ -367,9 +370,7 @@ impl<'a> Rows<'a> {
 
     /// The pair in the next row, if there is one more.
     #[inline]
-    pub fn pair<K: Stored, V: Stored>(
-        &mut self,
-    ) -> Option<Result<(K::Loaded<'a>, V::Loaded<'a>), Undecodable>> {
+    pub fn pair<K: Stored, V: Stored>(&mut self) -> NextRow<(K::Loaded<'a>, V::Loaded<'a>)> {
         #[cfg(any(test, feature = "testing", feature = "cli"))]
         if let Source::Json { .. } = self.0 {
             return self.json(|row| {
@@ -401,7 +402,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The bytes of the next row, if there is one more.
-    fn bytes(&mut self) -> Option<Result<std::borrow::Cow<'a, [u8]>, Undecodable>> {
+    fn bytes(&mut self) -> NextRow<std::borrow::Cow<'a, [u8]>> {
         #[cfg(any(test, feature = "testing", feature = "cli"))]
         if let Source::Json { .. } = self.0 {
             return self.json(|row| value_of(row)?.bytes().map(std::borrow::Cow::Owned));
@@ -426,10 +427,7 @@ impl<'a> Rows<'a> {
     }
 
     #[cfg(any(test, feature = "testing", feature = "cli"))]
-    fn json<T>(
-        &mut self,
-        mut read: impl FnMut(&Json<'_>) -> Result<T, Misfit>,
-    ) -> Option<Result<T, Undecodable>> {
+    fn json<T>(&mut self, mut read: impl FnMut(&Json<'_>) -> Result<T, Misfit>) -> NextRow<T> {
         let Source::Json { rows, table } = self.0 else { return None };
         let mut value = None;
         let done = rows.next(table, &mut |row| {
@@ -440,7 +438,7 @@ impl<'a> Rows<'a> {
     }
 
     #[inline]
-    fn archived(&mut self) -> Option<Result<&'a [u8], Undecodable>> {
+    fn archived(&mut self) -> NextRow<&'a [u8]> {
         #[cfg_attr(
             not(any(test, feature = "testing", feature = "cli")),
             expect(

@@ -183,6 +183,7 @@ fn stands_for(private: &TokenStream, item: &DeriveInput, label: &str, via: &Type
     let name = &item.ident;
     let (impl_generics, type_generics, where_clause) = item.generics.split_for_impl();
     let via_shape = shape_of(private, via);
+    let expected = format!("one that {label} takes");
     quote! {
         const _: () = {
             #[automatically_derived]
@@ -217,6 +218,21 @@ fn stands_for(private: &TokenStream, item: &DeriveInput, label: &str, via: &Type
                     let via = #private::load_owned::<#via>(archived)?;
                     <Self as ::core::convert::TryFrom<#via>>::try_from(via)
                         .map_err(|_| #private::Undecodable)
+                }
+
+                const MAY_BE_NULL: bool = <#via as #private::Stored>::MAY_BE_NULL;
+
+                fn to_json(&self, out: &mut #private::JsonWriter) {
+                    let via = <#via as ::core::convert::From<&Self>>::from(self);
+                    #private::Stored::to_json(&via, out)
+                }
+
+                fn from_json<'a>(
+                    json: &#private::Json<'_>,
+                ) -> ::core::result::Result<Self::Loaded<'a>, #private::Misfit> {
+                    let via = #private::Json::read::<#via>(json)?;
+                    <Self as ::core::convert::TryFrom<#via>>::try_from(via)
+                        .map_err(|_| #private::Json::misfit(json, #expected))
                 }
             }
         };

@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use super::HEX;
 use super::write::Float;
+use crate::primitive::stored::StoredOwned;
 
 /// A value, and where it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -256,6 +257,17 @@ impl<'t> Json<'t> {
     #[must_use]
     pub fn no_variant(&self, names: &[&str]) -> Misfit {
         self.misfit(format_args!("a variant of {}", names.join(", ")))
+    }
+}
+
+impl Json<'_> {
+    /// Reads a value that borrows nothing.
+    ///
+    /// # Errors
+    ///
+    /// It is not of this type.
+    pub fn read<T: StoredOwned>(&self) -> Result<T, Misfit> {
+        T::from_json(self)
     }
 }
 

@@ -31,6 +31,25 @@ struct Empty;
 #[derive(Clone, Debug, PartialEq, freehold::Stored)]
 struct Wrapped<T>(T);
 
+/// Even numbers, stored as their halves.
+#[derive(Clone, Debug, PartialEq, freehold::Stored)]
+#[stored(via = Option<u8>)]
+struct Even(u8);
+
+impl From<&Even> for Option<u8> {
+    fn from(even: &Even) -> Option<u8> {
+        (even.0 > 0).then_some(even.0 / 2)
+    }
+}
+
+impl TryFrom<Option<u8>> for Even {
+    type Error = ();
+
+    fn try_from(half: Option<u8>) -> Result<Even, ()> {
+        half.unwrap_or(0).checked_mul(2).map(Even).ok_or(())
+    }
+}
+
 fn written<T: Stored>(value: &T) -> String {
     let mut out = JsonWriter::new();
     value.to_json(&mut out);
@@ -82,6 +101,13 @@ fn each_type_has_the_form_that_the_table_says() {
         Span { name: String::new(), r#type: Kind::Plain, score: Some(Wrapped(None)) },
         r#"{"name":"","type":"Plain","score":[null]}"#,
     );
+}
+
+#[test]
+fn a_type_that_another_stands_for_has_its_form() {
+    is(vec![Some(Even(6)), Some(Even(0)), None], "[[3],[null],null]");
+    refused::<Even>("200", "column 1: found 200, expected one that Even takes");
+    refused::<Even>("[]", "column 1: found an array of 0, expected a whole number that fits u8");
 }
 
 #[test]

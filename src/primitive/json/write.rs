@@ -143,11 +143,11 @@ pub struct ListWriter<'w> {
 impl ListWriter<'_> {
     /// Adds an item.
     pub fn item<T: Stored>(&mut self, value: &T) {
-        value.to_json(self.next());
+        value.to_json(self.begin());
     }
 
     /// Where the next item is to be written.
-    pub fn next(&mut self) -> &mut JsonWriter {
+    fn begin(&mut self) -> &mut JsonWriter {
         if !std::mem::take(&mut self.is_empty) {
             self.writer.text.push(',');
         }
@@ -171,11 +171,11 @@ pub struct ObjectWriter<'w> {
 impl ObjectWriter<'_> {
     /// Adds a field.
     pub fn field<T: Stored>(&mut self, name: &str, value: &T) {
-        value.to_json(self.next(name));
+        value.to_json(self.begin(name));
     }
 
     /// Where the value of the next field is to be written.
-    pub fn next(&mut self, name: &str) -> &mut JsonWriter {
+    fn begin(&mut self, name: &str) -> &mut JsonWriter {
         if !std::mem::take(&mut self.is_empty) {
             self.writer.text.push(',');
         }
