@@ -119,6 +119,7 @@ impl PrimitiveStorageExt for Tape {
 
 fn plant(seed: u64) -> Plant {
     let odd = f64::from_bits(0x7ff4_dead_beef_0000 | seed);
+    let even = seed.is_multiple_of(2);
     Plant {
         name: format!("plant \"{seed}\"\n\u{1f331}"),
         leaf: match seed % 4 {
@@ -132,7 +133,7 @@ fn plant(seed: u64) -> Plant {
         key: [0xff, 0, 1, seed as u8],
         found: [None, Some(None), Some(Some(Timestamp(seed)))][seed as usize % 3],
         kin: OrdMap::from_iter([(-1, Vector::from_iter(['\u{0}', 'ß'])), (1, Vector::new())]),
-        marks: (seed % 2 == 0, (), Kept((seed % 2 == 0).then_some(u64::MAX - seed))),
+        marks: (even, (), Kept(even.then_some(u64::MAX - seed))),
     }
 }
 
