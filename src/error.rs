@@ -68,6 +68,12 @@ pub enum Error {
         /// The highest version this build reads.
         supported: u64,
     },
+    /// A database was to be made where something is.
+    #[error("{}: is not empty; a new database needs a directory of its own", path.display())]
+    NotEmpty {
+        /// The directory.
+        path: Box<Path>,
+    },
     /// Another process, or this one, has the database open.
     #[error("{}: in use by {holder}", path.display())]
     Locked {

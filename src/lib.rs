@@ -114,6 +114,10 @@ mod recovery;
 // The database as its user has it.
 mod database;
 
+// The state as lines of JSON, for the tool.
+#[cfg(feature = "cli")]
+mod lines;
+
 // What tests of primitives and of the engine are made of.
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -145,8 +149,9 @@ mod extending {}
 pub use primitive::private as __private;
 
 pub use database::{
-    CheckpointReport, Database, Durability, Options, Pending, RecordTooLarge, Run, RunNameError,
-    RunTransaction, RunView, StateDigest, Transaction, View, inspect, inspect_at, salvage, verify,
+    CheckpointReport, Comparison, Database, Durability, Options, Pending, RecordTooLarge, Run,
+    RunNameError, RunTransaction, RunView, StateDigest, Transaction, View, backup, compare_replay,
+    inspect, inspect_at, salvage, stop_before, verify,
 };
 pub use error::{Damage, Diverged, Error, Holder, Reason, RegistryError, Result};
 pub use format::snapshot::SnapshotSectionHeader;

@@ -160,7 +160,7 @@ macro_rules! rules {
     ($primitive:ty, $calls:expr) => {
         rules!($primitive, $calls; EveryOperationIsCalled TheSameCallsDoTheSame ReplayEqualsDo
             ALaterReplayEqualsDo ARejectedOperationChangesNothing ACloneIsAStateOfItsOwn
-            ASnapshotHoldsEverything ASnapshotHoldsNoIndex
+            ASnapshotHoldsEverything AnExportHoldsEverything ASnapshotHoldsNoIndex
             ASnapshotAndTheRestOfTheLogEqualAllOfIt CutBytesAreNoPanic)
     };
     ($primitive:ty, $calls:expr; $($rule:ident)*) => {
@@ -262,6 +262,80 @@ mod forgetful {
             rules!(Scores, calls()),
         );
         assert!(said.contains("Scores: written into a snapshot and loaded again, a field that stands in no snapshot (an index) differs: every field is written"), "{said}");
+    }
+}
+
+mod rounding {
+    use freehold::__private::{
+        Encoder, Failure, Json, JsonWriter, Misfit, Place, Shape, Undecodable,
+    };
+
+    use super::*;
+
+    /// Writes what is left of it as a whole number.
+    #[derive(Clone, Copy, Default, PartialEq)]
+    pub(crate) struct Share(f64);
+
+    impl Stored for Share {
+        type Archived = <f64 as Stored>::Archived;
+        type Resolver = ();
+        type Loaded<'a> = Share;
+        type Itself = Share;
+        const SHAPE: Shape = f64::SHAPE;
+
+        fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), Failure> {
+            self.0.encode(encoder)
+        }
+
+        fn resolve(&self, resolver: (), out: Place<Self::Archived>) {
+            Stored::resolve(&self.0, resolver, out);
+        }
+
+        fn load(archived: &Self::Archived) -> Result<Share, Undecodable> {
+            f64::load(archived).map(Share)
+        }
+
+        fn to_json(&self, out: &mut JsonWriter) {
+            out.number(self.0.trunc());
+        }
+
+        fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit> {
+            json.float().map(Share)
+        }
+    }
+
+    /// Shares by name.
+    #[primitive(id = 0xcf, wal = 0xcf)]
+    #[derive(Clone, Default, PartialEq)]
+    pub(crate) struct Shares {
+        shares: OrdMap<String, Share>,
+    }
+
+    #[operations]
+    impl Shares {
+        #[wal(0xcf)]
+        fn give(&mut self, name: &str, share: f64) {
+            self.shares.insert(name.to_owned(), Share(share));
+        }
+    }
+
+    #[test]
+    fn is_caught() {
+        let calls = || {
+            ("[a-c]", 0..9_u8)
+                .prop_map(|(name, half)| call!(Shares, give(&name, f64::from(half) / 2.0)))
+        };
+        let said = caught_by(
+            "AnExportHoldsEverything",
+            "has a JSON form that is not its value",
+            rules!(Shares, calls()),
+        );
+        assert!(
+            said.contains(
+                "Shares: exported as JSON and imported again, the field `shares` differs"
+            ),
+            "{said}"
+        );
     }
 }
 

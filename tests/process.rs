@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -319,6 +319,147 @@ impl Drop for Chance {
             eprintln!("the seed was FREEHOLD_SEED={}", self.seed);
         }
     }
+}
+
+// --- Moving --------------------------------------------------------------------------------------
+
+/// The lines of an export but for the number of the database that they are from.
+fn without_database(lines: &str) -> String {
+    let at = lines.find("\"database\":\"").expect("a header") + "\"database\":\"".len();
+    format!("{}{}", &lines[..at], &lines[at + 32..])
+}
+
+/// The tool with `input` on its standard input.
+fn fed(arguments: &[&str], input: &str) -> Ran {
+    let mut child = tool()
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_owned();
+    // It may stop reading when it has read enough.
+    let feeding = std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
+    let output = child.wait_with_output().unwrap();
+    feeding.join().unwrap();
+    Ran {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+#[test]
+fn recorded_runs_go_through_a_pipe_into_another_database() {
+    let place = tempfile::tempdir().unwrap();
+    let (db, recording) = imported(place.path());
+    let copy = place.path().join("copy");
+    let before = bytes_of(&db);
+    let lines = freehold(&["export", text(&db)]).expect(0).out;
+    assert_eq!(bytes_of(&db), before, "an export changes nothing");
+    let counted = RUNS.lines().count();
+    let rows = lines.lines().filter(|line| line.starts_with("{\"primitive\"")).count();
+    let instances = lines.lines().filter(|line| line.starts_with("{\"instance\"")).count();
+    let ran = fed(&["import", text(&copy)], &lines).expect(0);
+    let mut said = ran.out.replace(',', "");
+    said.truncate(said.find(" imported").expect("what was imported"));
+    assert_eq!(said, format!("{counted} runs {instances} instances and {rows} rows"));
+
+    let digest = |db: &Path| freehold(&["digest", "--json", text(db)]).expect(0).out;
+    assert_eq!(digest(&copy), digest(&db));
+    freehold(&["check-runs", text(&copy), text(&recording.folder)]).expect(0);
+    assert_eq!(
+        freehold(&["runs", "--json", text(&copy)]).expect(0).out,
+        freehold(&["runs", "--json", text(&db)]).expect(0).out
+    );
+    let again = freehold(&["export", text(&copy)]).expect(0).out;
+    assert!(without_database(&again) == without_database(&lines));
+    assert_ne!(again, lines, "another database has another number");
+
+    // The copy is a database like any other: an import into it goes on.
+    let more = Recording::of_sample(&place.path().join("more"), 2);
+    import(&copy, &more, &CLOCK).expect(0);
+    freehold(&["verify", text(&copy)]).expect(0);
+    freehold(&["check-runs", text(&copy), text(&more.folder)]).expect(0);
+}
+
+#[test]
+fn an_import_that_is_killed_leaves_no_database() {
+    let place = tempfile::tempdir().unwrap();
+    let recording = Recording::of_sample(place.path(), 8);
+    let (db, copy) = (place.path().join("db"), place.path().join("copy"));
+    import(&db, &recording, &["--durability", "buffered"]).expect(0);
+    let file = place.path().join("all.jsonl");
+    freehold(&["export", text(&db), text(&file)]).expect(0);
+    let lines = fs::read_to_string(&file).unwrap();
+
+    // Half of it was read.
+    let mut child = tool().args(["import", text(&copy)]).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.as_mut().unwrap().write_all(&lines.as_bytes()[..lines.len() / 2]).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!copy.exists());
+
+    // At any moment.
+    let digest = |db: &Path| freehold(&["digest", "--json", text(db)]).expect(0).out;
+    let expected = digest(&db);
+    let mut chance = Chance::new(11);
+    let mut longest = 400;
+    for _ in 0..12 {
+        let mut child = tool()
+            .args(["import", text(&copy), text(&file)])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(chance.below(longest)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if copy.exists() {
+            // It was faster: then it is whole. The next one is killed sooner.
+            assert_eq!(digest(&copy), expected);
+            fs::remove_dir_all(&copy).unwrap();
+            longest = (longest * 3 / 4).max(2);
+        }
+    }
+    freehold(&["import", text(&copy), text(&file)]).expect(0);
+    assert_eq!(digest(&copy), expected);
+    assert!(!place.path().join("copy.importing").exists());
+}
+
+#[test]
+fn what_cannot_be_moved_is_refused_with_its_place() {
+    let place = tempfile::tempdir().unwrap();
+    let (db, _) = imported(place.path());
+    let copy = place.path().join("copy");
+    let lines = freehold(&["export", text(&db)]).expect(0).out;
+    freehold(&["import", text(&db)]).refuses(&["db: something is here", "makes a new database"]);
+    let cut = &lines[..lines.trim_end().rfind('\n').unwrap() + 1];
+    let line = cut.lines().count() + 1;
+    fed(&["import", text(&copy)], cut).refuses(&[
+        &format!("standard input: line {line}: found the end of the file"),
+        "the last line `end`: it was cut",
+    ]);
+    let file = place.path().join("f.jsonl");
+    fs::write(&file, lines.replacen("\"run\":0", "\"run\":[[]]", 1)).unwrap();
+    freehold(&["import", text(&copy), text(&file)]).refuses(&[
+        "f.jsonl: line ",
+        "column ",
+        "found an array of 1, expected",
+    ]);
+    freehold(&["import", text(&copy), text(&place.path().join("none"))]).refuses(&["none: open: "]);
+    freehold(&["export", text(&copy)]).refuses(&["copy: no database is here"]);
+    freehold(&["export", text(&db), text(&place.path().join("no/such"))])
+        .refuses(&["no/such: create: "]);
+    freehold(&["export", text(&db), "--primitive", "vectors"])
+        .refuses(&["no primitive vectors is linked; there are kv, "]);
+    freehold(&["export", text(&db), "--run", "nobody"]).refuses(&["no run nobody"]);
+    assert!(!copy.exists());
+
+    // Who holds the database keeps it.
+    let _held = open(&db);
+    freehold(&["export", text(&db)]).refuses(&["in use by process "]);
 }
 
 // --- Importing -----------------------------------------------------------------------------------

@@ -1209,3 +1209,84 @@ fn a_checkpoint_without_space_gives_the_older_snapshot_up_and_else_says_how_much
     let db = options().disk(disk.after_crash(Survival::Nothing).shared()).open("").unwrap();
     assert_eq!(digest(&db), state);
 }
+
+#[test]
+fn a_copy_made_while_others_write_holds_everything_that_was_synced_before() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("db");
+    let db = options().open(&path).unwrap();
+    let (written, is_done) = (AtomicU64::new(0), std::sync::atomic::AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut key = 0_u32;
+            // Not for ever, should the other thread fail.
+            while !is_done.load(Ordering::Relaxed) && key < 20_000 {
+                put_range(&db, key..key + 1);
+                key += 1;
+                written.store(key.into(), Ordering::Release);
+                if key % 100 == 0 {
+                    db.checkpoint().unwrap();
+                }
+            }
+        });
+        for round in 0..12 {
+            // A little further each time, and with something from the first time on.
+            while written.load(Ordering::Acquire) < round * 40 + 1 {
+                std::thread::yield_now();
+            }
+            let copy = place.path().join(format!("copy {round}"));
+            let acknowledged = written.load(Ordering::Acquire);
+            let report = freehold::backup(&path, &copy).unwrap();
+            let view = freehold::inspect(&copy).unwrap();
+            let kept = view.on::<KvStore>().len() as u64;
+            assert!(kept >= acknowledged, "{kept} of {acknowledged}");
+            assert_eq!(view.lsn(), report.last_lsn);
+            let keys = view.on::<KvStore>().iter().map(|(key, _)| key.to_vec());
+            assert!(keys.eq((0..kept as u32).map(|key| key.to_be_bytes().to_vec())), "a prefix");
+            let again = freehold::backup(&path, &copy).unwrap_err();
+            assert!(matches!(again, Error::NotEmpty { .. }), "{again}");
+        }
+        is_done.store(true, Ordering::Relaxed);
+    });
+    db.close().unwrap();
+    // A copy is a database like any other.
+    let copy = place.path().join("copy 11");
+    let restored = options().open(&copy).unwrap();
+    put_range(&restored, 900_000..900_001);
+    assert!(!place.path().join("copy 11.part").exists());
+}
+
+#[test]
+fn a_damaged_database_has_a_way_on_and_stays_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("db");
+    let db = options().open(&path).unwrap();
+    put_range(&db, 0..200);
+    db.checkpoint().unwrap();
+    put_range(&db, 200..400);
+    drop(db);
+    let comparison = freehold::compare_replay(&path).unwrap().unwrap();
+    assert_eq!(comparison.snapshot_lsn, Lsn(200));
+    assert!(comparison.only_in_snapshot.is_empty() && comparison.only_in_replay.is_empty());
+
+    let last = files(&path, "wal", ".wal").pop().unwrap();
+    flip(&last, fs::read(&last).unwrap().len() / 2);
+    let refused = Database::open(&path).unwrap_err();
+    assert!(matches!(refused, Error::Corrupt { .. }), "{refused}");
+    let (view, report) = freehold::salvage(&path).unwrap();
+    assert!(report.stopped_at.is_some());
+    let into = directory.path().join("new");
+    let lsn = freehold::stop_before(&path, view.lsn().next(), &into).unwrap();
+    assert_eq!(lsn, view.lsn());
+    let db = options().open(&into).unwrap();
+    assert_eq!(digest(&db), view.digest().unwrap());
+    assert_eq!(db.view().lsn(), lsn);
+    put_range(&db, 1000..1001);
+    assert_eq!(db.view().lsn(), lsn.next(), "the LSNs go on");
+    assert!(Database::open(&path).is_err(), "the damaged one is as it was");
+    let again = freehold::stop_before(&path, lsn, &into).unwrap_err();
+    assert!(matches!(again, Error::NotEmpty { .. }), "{again}");
+    let far = freehold::stop_before(&path, Lsn(9999), directory.path().join("other")).unwrap_err();
+    assert!(matches!(far, Error::NoLsn { .. } | Error::Corrupt { .. }), "{far}");
+    assert!(!directory.path().join("other").exists());
+}

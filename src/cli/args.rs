@@ -37,8 +37,18 @@ pub(crate) enum Command {
     /// Reads every snapshot and the log from the oldest one on, checks every checksum in them, and
     /// replays the log. Of segments that a checkpoint left behind and the next opening removes,
     /// only the header and the footer are looked at. A torn tail is told of and is no damage; a
-    /// damaged snapshot is, even if an older one can be used.
-    Verify(ListingArguments),
+    /// damaged snapshot is, even if an older one can be used. Where opening would refuse, it says at
+    /// which LSN the last good state is, and what stands behind the damage.
+    Verify(VerifyArguments),
+    /// Make a new database of the state before a damage, or before any record
+    ///
+    /// The damaged one is not changed. Commits behind the damage are not in the new one: `verify` says
+    /// which.
+    Repair(RepairArguments),
+    /// Copy a database, also while it is in use, and verify the copy
+    ///
+    /// The copy is a database like any other: to restore it, open it or copy it back.
+    Backup(BackupArguments),
     /// Write a snapshot and remove the log that it makes superfluous
     Checkpoint(ListingArguments),
     /// List the primitives of a program: what they claim, which operations and layouts they can read
@@ -57,6 +67,16 @@ pub(crate) enum Command {
     /// is no longer in the code. Exit code 0 is all well. The package is built for it, in a target
     /// directory of its own.
     Lock(LockArguments),
+    /// Write everything as JSON Lines, for another version or another tool
+    ///
+    /// Nothing is changed; the database must not be open. `freehold import` makes a database of it
+    /// again.
+    Export(ExportArguments),
+    /// Make a new database of what `freehold export` wrote
+    ///
+    /// The same LSN, times, runs and rows, under the primitives of this program. A killed import
+    /// leaves no database.
+    Import(ImportLinesArguments),
     /// Compare an import with its folder: counts, and every step byte for byte
     CheckRuns(CheckArguments),
     /// Import a bundled sample, kill the import part-way, recover, check every step
@@ -72,6 +92,41 @@ pub(crate) struct ListingArguments {
     /// The database's directory
     pub(crate) db: PathBuf,
     /// Write JSON Lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// For `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    #[command(flatten)]
+    pub(crate) listing: ListingArguments,
+    /// Also replay the log up to the newest snapshot, and compare the two states
+    #[arg(long)]
+    pub(crate) deep: bool,
+}
+
+/// For `repair`.
+#[derive(Debug, Args)]
+pub(crate) struct RepairArguments {
+    /// The database's directory
+    pub(crate) db: PathBuf,
+    /// Where the new database goes: nothing yet, or an empty directory
+    #[arg(long, value_name = "NEW")]
+    pub(crate) into: PathBuf,
+    /// The state before this LSN; default: before the first damage
+    #[arg(long, value_name = "LSN")]
+    pub(crate) before: Option<u64>,
+}
+
+/// For `backup`.
+#[derive(Debug, Args)]
+pub(crate) struct BackupArguments {
+    /// The database's directory
+    pub(crate) db: PathBuf,
+    /// Where the copy goes: nothing yet, or an empty directory
+    pub(crate) copy: PathBuf,
+    /// Write one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -170,6 +225,30 @@ pub(crate) struct CheckArguments {
     pub(crate) path: PathBuf,
 }
 
+/// For `export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// The database's directory
+    pub(crate) db: PathBuf,
+    /// The file, replaced as a whole; default: standard output
+    pub(crate) file: Option<PathBuf>,
+    /// Only this primitive; can be given more than once
+    #[arg(long, value_name = "NAME")]
+    pub(crate) primitive: Vec<String>,
+    /// Only this run: its name or its number; `root` or 0 for the root; can be given more than once
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Vec<String>,
+}
+
+/// For `import`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportLinesArguments {
+    /// The new database's directory: nothing is there, or an empty directory
+    pub(crate) db: PathBuf,
+    /// The file; default: standard input
+    pub(crate) file: Option<PathBuf>,
+}
+
 /// For `import-runs`.
 #[derive(Debug, Args)]
 pub(crate) struct ImportArguments {
@@ -233,13 +312,17 @@ impl Command {
         match self {
             Command::ImportRuns(arguments) => Some(&arguments.db),
             Command::Runs(arguments)
-            | Command::Verify(arguments)
             | Command::Checkpoint(arguments)
             | Command::Digest(arguments) => Some(&arguments.db),
+            Command::Verify(arguments) => Some(&arguments.listing.db),
+            Command::Repair(arguments) => Some(&arguments.db),
+            Command::Backup(arguments) => Some(&arguments.db),
             Command::Steps(arguments) => Some(&arguments.db),
             Command::Log(arguments) => Some(&arguments.db),
             Command::CheckRuns(arguments) => Some(&arguments.db),
             Command::CanOpen(arguments) => Some(&arguments.db),
+            Command::Export(arguments) => Some(&arguments.db),
+            Command::Import(arguments) => Some(&arguments.db),
             Command::Demo(_) | Command::Registry(_) | Command::Lock(_) => None,
         }
     }

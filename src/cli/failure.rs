@@ -11,6 +11,7 @@ use crate::cli::binary::Unreadable;
 use crate::cli::input::{InputError, LineFault};
 use crate::error::Error;
 use crate::id::Lsn;
+use crate::lines::LinesError;
 
 /// Why a subcommand stopped.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,20 @@ pub(crate) enum Failure {
         path: PathBuf,
         /// What the engine said.
         why: Error,
+    },
+    /// Lines cannot be written or are not taken.
+    #[error("{place}: {why}")]
+    Lines {
+        /// The file, or which end of the process.
+        place: Box<str>,
+        /// What is wrong.
+        why: LinesError,
+    },
+    /// A database is to be made where something is.
+    #[error("{}: something is here, and an import makes a new database", path.display())]
+    NotEmpty {
+        /// The path.
+        path: PathBuf,
     },
     /// The recording cannot be imported.
     #[error(transparent)]

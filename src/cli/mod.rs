@@ -1,4 +1,4 @@
-//! The tool: look into a database, import recorded agent runs, see it recover.
+//! The tool: look into a database, move it as lines of JSON, import recorded agent runs, see it recover.
 //!
 //! - Only this module prints. Output goes through one writer; when nobody reads it any more, the
 //!   tool stops quietly.
@@ -20,8 +20,10 @@ mod cargo;
 mod check;
 mod demo;
 mod diff;
+mod export;
 mod failure;
 mod import;
+mod import_lines;
 mod input;
 mod layout;
 mod listing;
@@ -31,11 +33,13 @@ mod moment;
 mod opening;
 mod record;
 mod registry;
+mod repair;
 mod sample;
 mod story;
 mod text;
 mod verify;
 
+use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
@@ -47,7 +51,19 @@ use crate::cli::failure::Failure;
 /// Reads the process's command line and does what it says.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    run(std::env::args_os())
+}
+
+/// Does what the words of a command line say, the first of which is the program's name.
+///
+/// ```
+/// use std::process::ExitCode;
+///
+/// assert_eq!(freehold::cli::run(["freehold", "registry"]), ExitCode::SUCCESS);
+/// ```
+#[must_use]
+pub fn run(words: impl IntoIterator<Item: Into<OsString> + Clone>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(words) {
         Ok(arguments) => arguments,
         Err(refusal) => {
             // Nobody is left to tell if this cannot be written.
@@ -56,7 +72,7 @@ pub fn main() -> ExitCode {
         }
     };
     let mut out = BufWriter::new(io::stdout());
-    let done = run(&arguments.command, &mut out);
+    let done = obey(&arguments.command, &mut out);
     let done = done.map_err(|failure| match arguments.command.db() {
         Some(db) => failure.of(db),
         None => failure,
@@ -72,17 +88,21 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: &Command, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
+fn obey(command: &Command, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
     match command {
         Command::ImportRuns(arguments) => import::run(arguments, out),
         Command::Runs(arguments) => listing::runs(arguments, out),
         Command::Steps(arguments) => listing::steps(arguments, out),
         Command::Log(arguments) => log::run(arguments, out),
         Command::Verify(arguments) => verify::verify(arguments, out),
+        Command::Repair(arguments) => repair::repair(arguments, out),
+        Command::Backup(arguments) => repair::backup(arguments, out),
         Command::Checkpoint(arguments) => verify::checkpoint(arguments, out),
         Command::Registry(arguments) => registry::run(arguments, out),
         Command::CanOpen(arguments) => registry::can_open(arguments, out),
         Command::Lock(arguments) => lock::run(arguments, out),
+        Command::Export(arguments) => export::run(arguments, out),
+        Command::Import(arguments) => import_lines::run(arguments, out),
         Command::CheckRuns(arguments) => check::run(arguments, out),
         Command::Demo(arguments) => demo::run(arguments, out),
         Command::Digest(arguments) => listing::digest(arguments, out),

@@ -1,6 +1,6 @@
 //! How the tool opens a database.
 //!
-//! - Only an import makes one; everything else refuses a path where nothing is.
+//! - Only the imports make one; everything else refuses a path where nothing is.
 //! - A listing changes nothing. An import makes no checkpoint when it closes, and leaves its log to be
 //!   read.
 //! - An opening that takes long is seen to go on, on a terminal.
@@ -12,17 +12,22 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::args::ImportSettings;
 use crate::cli::failure::Failure;
-use crate::database::{Database, Options, View, inspect};
+use crate::database::{Database, Options, View, inspect_named};
 use crate::error::Result;
-use crate::id::Timestamp;
+use crate::id::{DatabaseId, Timestamp};
 use crate::recovery::{Control, Phase};
 
 const NANOSECONDS_PER_SECOND: u64 = 1_000_000_000;
 
 /// Reads a database that is there, and changes nothing.
 pub(crate) fn read_existing(path: &Path) -> Result<View, Failure> {
+    read_named(path).map(|(view, _)| view)
+}
+
+/// The same, and which database it is.
+pub(crate) fn read_named(path: &Path) -> Result<(View, DatabaseId), Failure> {
     expect_database(path)?;
-    Ok(inspect(path)?)
+    Ok(inspect_named(path)?)
 }
 
 /// Opens a database that is there.

@@ -8,14 +8,15 @@
 
 use std::io::Write;
 
-use crate::cli::args::ListingArguments;
+use crate::cli::args::{ListingArguments, VerifyArguments};
 use crate::cli::failure::Failure;
 use crate::cli::opening::{expect_database, open_existing};
 use crate::cli::text::{count, write_indented};
 use crate::error::Error;
 
 /// `freehold verify DB`.
-pub(crate) fn verify(arguments: &ListingArguments, out: &mut dyn Write) -> Result<(), Failure> {
+pub(crate) fn verify(arguments: &VerifyArguments, out: &mut dyn Write) -> Result<(), Failure> {
+    let VerifyArguments { listing: arguments, deep } = arguments;
     expect_database(&arguments.db)?;
     let report = match crate::database::verify(&arguments.db) {
         Ok(report) => report,
@@ -30,11 +31,44 @@ pub(crate) fn verify(arguments: &ListingArguments, out: &mut dyn Write) -> Resul
     } else {
         write_indented(out, "", &report.to_string())?;
     }
+    if *deep {
+        compare(arguments, out)?;
+    }
     if report.damaged_snapshots.is_empty() && report.damaged_segments.is_empty() {
         Ok(())
     } else {
         Err(Failure::Damaged { path: arguments.db.clone() })
     }
+}
+
+/// Replays the log up to the newest snapshot and compares.
+fn compare(arguments: &ListingArguments, out: &mut dyn Write) -> Result<(), Failure> {
+    let comparison = crate::database::compare_replay(&arguments.db)?;
+    if arguments.json {
+        serde_json::to_writer(&mut *out, &comparison)?;
+        out.write_all(b"\n")?;
+    }
+    let Some(comparison) = comparison else {
+        if !arguments.json {
+            writeln!(out, "nothing to compare: no snapshot, or no log that leads to it any more")?;
+        }
+        return Ok(());
+    };
+    let differs = comparison.only_in_snapshot.iter().chain(&comparison.only_in_replay);
+    let mut differing: Vec<_> = differs.map(|digest| (digest.run, digest.primitive)).collect();
+    differing.sort();
+    differing.dedup();
+    if !arguments.json {
+        let lsn = comparison.snapshot_lsn;
+        match differing.len() {
+            0 => writeln!(out, "replaying the log gives the state of the snapshot at LSN {lsn}")?,
+            _ => writeln!(out, "replaying the log does not give the snapshot at LSN {lsn}:")?,
+        }
+        for (run, primitive) in &differing {
+            writeln!(out, "  {primitive} in run {run} differs")?;
+        }
+    }
+    if differing.is_empty() { Ok(()) } else { Err(Failure::Damaged { path: arguments.db.clone() }) }
 }
 
 /// Opening would refuse: says up to where there is a state, and what stands behind the damage.

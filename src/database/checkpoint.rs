@@ -159,7 +159,7 @@ fn make_room(files: &Files, checkpoints: &Checkpoints, database: DatabaseId) -> 
 }
 
 /// What the snapshot of a state says besides the primitives' sections.
-fn meta_of(state: &Published, database: DatabaseId, chain: u32) -> SnapshotMeta {
+pub(super) fn meta_of(state: &Published, database: DatabaseId, chain: u32) -> SnapshotMeta {
     let runs = state.table.iter().map(|row| RunRow {
         run: row.id,
         parent: row.parent,
@@ -180,7 +180,7 @@ fn meta_of(state: &Published, database: DatabaseId, chain: u32) -> SnapshotMeta 
 }
 
 /// Every primitive's section, linked or detached, in ascending order of type IDs.
-fn write_sections(state: &Published, writer: &mut SnapshotWriter<'_>) -> Result<()> {
+pub(super) fn write_sections(state: &Published, writer: &mut SnapshotWriter<'_>) -> Result<()> {
     for row in &state.catalog.rows {
         let linked = state.registry.list().iter().position(|p| p.type_id() == row.type_id);
         let Some(index) = linked else {

@@ -6,9 +6,12 @@
 //! - What was acknowledged is in the log; what is in the log's queue and not yet synced is nowhere
 //!   else but in the working state.
 
+mod backup;
 mod checkpoint;
 mod commit;
+mod founding;
 mod mistake;
+mod offline;
 mod options;
 mod past;
 mod pending;
@@ -43,16 +46,23 @@ use crate::registry::PrimitiveRegistry;
 use crate::state::{Published, State};
 use crate::wal::{GroupCommit, Log};
 
+pub use backup::backup;
 pub use checkpoint::CheckpointReport;
 pub use commit::RecordTooLarge;
+pub(crate) use founding::found;
 #[cfg(any(test, feature = "testing"))]
 pub use mistake::Mistake;
 #[cfg(not(any(test, feature = "testing")))]
 use mistake::Mistake;
+#[cfg(feature = "cli")]
+pub(crate) use offline::inspect_named;
+pub use offline::{Comparison, compare_replay, inspect, inspect_at, salvage, stop_before, verify};
 pub use options::{Durability, Options};
 pub use pending::Pending;
 pub use run::Run;
 pub use transaction::{RunNameError, RunTransaction, Transaction};
+#[cfg(feature = "cli")]
+pub(crate) use view::DigestOfRows;
 pub use view::{RunView, StateDigest, View};
 
 /// An open database. Clones are handles to the same one; the last one dropped closes it.
@@ -362,77 +372,6 @@ impl Database {
         }
         self.core().close()
     }
-}
-
-/// Reads the database in the directory `path` as opening would, and says what state it holds. Nothing
-/// is changed, and nothing of it can be; the database must not be open.
-///
-/// ```
-/// use freehold::prelude::*;
-/// # #[cfg(feature = "kv")] {
-/// # let directory = tempfile::tempdir()?;
-/// # let path = directory.path();
-/// # Database::open(path)?.transaction(|tx| tx.on::<KvStore>().put(b"key", b"value"))?;
-/// let view = freehold::inspect(path)?;
-/// assert_eq!(view.on::<KvStore>().len(), 1);
-/// # }
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// # Errors
-///
-/// What opening would refuse.
-pub fn inspect(path: impl AsRef<Path>) -> Result<View> {
-    let (view, _) = read(path.as_ref(), recovery::Reach::End)?;
-    Ok(view)
-}
-
-/// Reads the database in the directory `path` up to the record `lsn`, and says what state it had then.
-/// What lies behind that record is not looked at, so damage there is not in the way. Nothing is changed;
-/// the database must not be open.
-///
-/// # Errors
-///
-/// What opening would refuse, up to that record; [`Error::NoLsn`] if it is not there, or what led to
-/// it is not kept any more.
-pub fn inspect_at(path: impl AsRef<Path>, lsn: Lsn) -> Result<View> {
-    let (view, _) = read(path.as_ref(), recovery::Reach::Until(lsn))?;
-    Ok(view)
-}
-
-/// Reads a damaged database in the directory `path` up to the last whole record before the first
-/// damage: the state there, and a report whose
-/// [`stopped_at`](RecoveryReport::stopped_at) names the damage. Nothing is changed, so what lies behind
-/// stays as it is; the database must not be open.
-///
-/// Commits that were acknowledged are missing in that state, which is why no opening ever does this.
-///
-/// # Errors
-///
-/// What opening would refuse for other reasons than damage to the log.
-pub fn salvage(path: impl AsRef<Path>) -> Result<(View, RecoveryReport)> {
-    read(path.as_ref(), recovery::Reach::Damage)
-}
-
-fn read(path: &Path, reach: recovery::Reach) -> Result<(View, RecoveryReport)> {
-    let disk: DiskRef = Arc::new(OsDisk::new(path));
-    let registry = PrimitiveRegistry::linked()?;
-    let settings = recovery::Settings { reach, ..Options::new().recovery() };
-    let (mut state, report) = recovery::inspect(&disk, registry, &settings)?;
-    let published = Arc::new(state.publish_all());
-    Ok((View { published, empty: empty_instances(registry) }, report))
-}
-
-/// Reads every file of the database in the directory `path` and says what opening it would find,
-/// the torn tail it would cut included. Nothing is changed; the database must not be open.
-///
-/// # Errors
-///
-/// What opening would refuse.
-pub fn verify(path: impl AsRef<Path>) -> Result<RecoveryReport> {
-    let disk: DiskRef = Arc::new(OsDisk::new(path.as_ref()));
-    let settings = recovery::Settings { check_all: true, ..Options::new().recovery() };
-    recovery::verify(&disk, PrimitiveRegistry::linked()?, &settings)
 }
 
 impl fmt::Debug for Database {

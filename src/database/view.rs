@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::id::{Lsn, RunId, Timestamp};
-use crate::primitive::{Fnv, Frozen, PrimitiveStorageExt, RowSink, SectionWriter};
+use crate::primitive::{Descriptor, Fnv, Frozen, PrimitiveStorageExt, RowSink, SectionWriter};
 use crate::state::{Published, RunRow};
 
 /// Everything as it was after one record. Cheap to clone and to keep; it never changes and blocks
@@ -76,15 +76,14 @@ impl View {
         for (run, state) in &self.published.runs {
             for (index, descriptor) in self.published.registry.list().iter().enumerate() {
                 let Some(frozen) = state.get(index) else { continue };
-                let mut sink = DigestSink::default();
-                descriptor.save(frozen, &mut SectionWriter::new(&mut sink))?;
-                if sink.rows > 0 {
+                let digest = DigestOfRows::of(descriptor, frozen)?;
+                if digest.rows() > 0 {
                     digests.push(StateDigest {
                         run: *run,
                         type_id: descriptor.type_id(),
                         primitive: descriptor.name(),
-                        rows: sink.rows,
-                        digest: sink.hash.finish(),
+                        rows: digest.rows(),
+                        digest: digest.finish(),
                     });
                 }
             }
@@ -164,24 +163,47 @@ pub struct StateDigest {
     pub digest: u64,
 }
 
-/// Hashes rows instead of writing them.
-struct DigestSink {
+/// Hashes and counts rows instead of writing them.
+pub(crate) struct DigestOfRows {
     hash: Fnv,
-    rows: u64,
+    /// How many rows each table has, in the order of writing.
+    tables: Vec<(u32, u64)>,
 }
 
-impl Default for DigestSink {
-    fn default() -> DigestSink {
-        DigestSink { hash: Fnv::new(), rows: 0 }
+impl DigestOfRows {
+    /// The rows that an instance would write into a snapshot.
+    pub(crate) fn of(primitive: &Descriptor, frozen: &Frozen) -> Result<DigestOfRows> {
+        let mut digest = DigestOfRows { hash: Fnv::new(), tables: Vec::new() };
+        primitive.save(frozen, &mut SectionWriter::new(&mut digest))?;
+        Ok(digest)
+    }
+
+    /// How many there are.
+    pub(crate) fn rows(&self) -> u64 {
+        self.tables.iter().map(|(_, rows)| rows).sum()
+    }
+
+    /// How many each table has, in the order of writing.
+    #[cfg(feature = "cli")]
+    pub(crate) fn tables(&self) -> &[(u32, u64)] {
+        &self.tables
+    }
+
+    /// 64-bit FNV-1a over them.
+    pub(crate) fn finish(&self) -> u64 {
+        self.hash.finish()
     }
 }
 
-impl RowSink for DigestSink {
+impl RowSink for DigestOfRows {
     fn row(&mut self, table: u32, row: &[u8]) -> Result<()> {
         self.hash.add(&table.to_le_bytes());
         self.hash.add(&(row.len() as u64).to_le_bytes());
         self.hash.add(row);
-        self.rows += 1;
+        match self.tables.last_mut() {
+            Some((last, rows)) if *last == table => *rows += 1,
+            _ => self.tables.push((table, 1)),
+        }
         Ok(())
     }
 }

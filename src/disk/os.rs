@@ -50,6 +50,15 @@ impl OsDisk {
     }
 }
 
+impl OsDisk {
+    /// `rename` of the database's own directory, and `fsync` of the one that holds the new name. What
+    /// has that name already is an empty directory.
+    pub(crate) fn rename_to(&self, path: &Path) -> io::Result<()> {
+        uninterrupted(|| fs::rename(&self.root, path))?;
+        OsDisk::new(path).sync_dir(Path::new(".."))
+    }
+}
+
 impl Disk for OsDisk {
     fn full_path(&self, path: &Path) -> PathBuf {
         self.at(path)

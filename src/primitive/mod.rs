@@ -13,6 +13,7 @@ mod descriptor;
 mod guards;
 mod handle;
 mod instance;
+pub(crate) mod json;
 mod lock;
 mod log;
 mod logged;
@@ -43,6 +44,8 @@ pub(crate) use handle::Live;
 pub(crate) use instance::{Frozen, Instance};
 pub(crate) use log::TransactionLog;
 pub(crate) use logged::{EntryAt, LoggedEntries, RecordAt};
+#[cfg(any(test, feature = "testing", feature = "cli"))]
+pub(crate) use section::JsonRows;
 pub(crate) use shape::Fnv;
 
 /// What the attributes' expansions name. No part of the interface: anything here may change with
@@ -57,6 +60,8 @@ pub mod private {
     pub use super::claims::slots;
     pub use super::descriptor::FREEHOLD_1_PRIMITIVES;
     pub use super::descriptor::{Descriptor, Origin};
+    pub use super::json::{Float, Json, JsonWriter, ListWriter, Misfit, ObjectWriter};
+
     pub use super::guards::{
         Called, Claims, HandleOfPrimitive, HasOperations, IsHandle, Logged, NotResult,
         OperationError, Probe, ResultOf, Unregistered, WithoutHandle, assert_distinct, claims,

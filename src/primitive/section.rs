@@ -5,12 +5,15 @@
 //! - Tables come in the order of the fields, each once; rows in the order of the collection. So the
 //!   same state gives the same rows.
 //! - A table that no field of this build has is refused: to ignore it would be to lose it.
+//! - The same calls write and read rows as archives, or as JSON for an export; a primitive cannot
+//!   tell which. Only where something exports is the second way compiled at all.
 
 use rkyv::ser::allocator::Arena;
 use rkyv::util::AlignedVec;
-use rkyv::{Archive, Serialize};
 
-use super::stored::{self, Encoder, Stored, Undecodable, Wire};
+#[cfg(any(test, feature = "testing", feature = "cli"))]
+use super::json::{Json, JsonWriter, Misfit};
+use super::stored::{self, Stored, Undecodable, Wire};
 use crate::error::{Damage, Error, Reason, Result};
 use crate::format::block;
 
@@ -35,12 +38,26 @@ pub struct SectionWriter<'a> {
     sink: &'a mut dyn RowSink,
     buffer: AlignedVec,
     arena: Arena,
+    #[cfg(any(test, feature = "testing", feature = "cli"))]
+    json: Option<JsonWriter>,
 }
 
 impl<'a> SectionWriter<'a> {
     /// A writer whose rows go to `sink`.
     pub fn new(sink: &'a mut dyn RowSink) -> SectionWriter<'a> {
-        SectionWriter { sink, buffer: AlignedVec::new(), arena: Arena::new() }
+        SectionWriter {
+            sink,
+            buffer: AlignedVec::new(),
+            arena: Arena::new(),
+            #[cfg(any(test, feature = "testing", feature = "cli"))]
+            json: None,
+        }
+    }
+
+    /// A writer whose rows are JSON: what stands between the braces of an object.
+    #[cfg(any(test, feature = "testing", feature = "cli"))]
+    pub(crate) fn of_json(sink: &'a mut dyn RowSink) -> SectionWriter<'a> {
+        SectionWriter { json: Some(JsonWriter::new()), ..SectionWriter::new(sink) }
     }
 
     /// Writes bytes as they are, for a primitive that has its own codec. Once an instance, and
@@ -50,6 +67,15 @@ impl<'a> SectionWriter<'a> {
     ///
     /// Those of the disk.
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        #[cfg(any(test, feature = "testing", feature = "cli"))]
+        if self.json.is_some() {
+            let mut table = TableWriter { section: self, tag: BYTES_TABLE };
+            // As many rows as below.
+            let end = bytes.len().max(1);
+            return (0..end).step_by(BYTES_ROW_LEN).try_for_each(|start| {
+                table.row(&bytes.get(start..end.min(start + BYTES_ROW_LEN)).unwrap_or_default())
+            });
+        }
         if bytes.is_empty() {
             // An empty row tells "nothing in it" from "never written".
             return self.sink.row(BYTES_TABLE, bytes);
@@ -80,20 +106,79 @@ impl TableWriter<'_, '_> {
     ///
     /// Those of the disk.
     pub fn row<T: Stored>(&mut self, value: &T) -> Result<()> {
-        self.encode(&Wire(value))
+        #[cfg(any(test, feature = "testing", feature = "cli"))]
+        if let Some(json) = &mut self.section.json {
+            json.clear();
+            json.member(VALUE, value);
+            return self.section.sink.row(self.tag, json.as_str().as_bytes());
+        }
+        self.archive(value)
     }
 
-    /// Writes anything that rkyv can encode here as one row.
-    #[doc(hidden)]
-    pub fn encode<T: Archive + for<'e> Serialize<Encoder<'e>>>(&mut self, value: &T) -> Result<()> {
-        let SectionWriter { sink, buffer, arena } = &mut *self.section;
+    /// Writes a pair of a map as one row.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk.
+    pub fn pair<K: Stored, V: Stored>(&mut self, key: &K, value: &V) -> Result<()> {
+        #[cfg(any(test, feature = "testing", feature = "cli"))]
+        if let Some(json) = &mut self.section.json {
+            json.clear();
+            json.member(KEY, key);
+            json.member(VALUE, value);
+            return self.section.sink.row(self.tag, json.as_str().as_bytes());
+        }
+        self.archive(&(Wire(key), Wire(value)))
+    }
+
+    fn archive<T: Stored>(&mut self, value: &T) -> Result<()> {
+        let SectionWriter { sink, buffer, arena, .. } = &mut *self.section;
         buffer.clear();
-        stored::append(value, buffer, arena, block::ROW_BYTES_MAX).map_err(|_| {
+        stored::append(&Wire(value), buffer, arena, block::ROW_BYTES_MAX).map_err(|_| {
             let most = block::ROW_BYTES_MAX as u64;
             Error::reject(Damage::TooLarge { of: "row", found: most.saturating_add(1), most })
         })?;
         sink.row(self.tag, buffer)
     }
+}
+
+/// What a pair's key is called in JSON.
+#[cfg(any(test, feature = "testing", feature = "cli"))]
+const KEY: &str = "key";
+/// What a row's value is called in JSON.
+#[cfg(any(test, feature = "testing", feature = "cli"))]
+const VALUE: &str = "value";
+
+/// The value of a row, which has no key.
+#[cfg(any(test, feature = "testing", feature = "cli"))]
+fn value_of<'j, 't>(row: &'j Json<'t>) -> Result<&'j Json<'t>, Misfit> {
+    row.fields(["primitive", "run", "field", VALUE]).map(|[_, _, _, value]| value)
+}
+
+/// The key and the value of a pair's row.
+#[cfg(any(test, feature = "testing", feature = "cli"))]
+fn pair_of<'j, 't>(row: &'j Json<'t>) -> Result<(&'j Json<'t>, &'j Json<'t>), Misfit> {
+    row.fields(["primitive", "run", "field", KEY, VALUE]).map(|[_, _, _, key, value]| (key, value))
+}
+
+/// Where the rows of one instance come from that stand as JSON.
+#[cfg(any(test, feature = "testing", feature = "cli"))]
+pub(crate) trait JsonRows {
+    /// Which tables there are.
+    fn tables(&self) -> &[u32];
+
+    /// Hands the next row of a table to `read`, if there is one more.
+    fn next(
+        &self,
+        table: u32,
+        read: &mut dyn FnMut(&Json<'_>) -> Result<(), Misfit>,
+    ) -> Option<Result<(), Undecodable>>;
+
+    /// Gives up what is left in a table.
+    fn skip(&self, table: u32);
+
+    /// Notes that the last row has an element or a key that another one has.
+    fn twice(&self);
 }
 
 /// One table of a section, as it was read: checked blocks of rows, aligned to 8.
@@ -107,15 +192,51 @@ pub struct TableRows<'a> {
 
 /// Reads the state of one instance.
 pub struct SectionReader<'a> {
-    tables: &'a [TableRows<'a>],
+    tables: Tables<'a>,
     taken: Vec<bool>,
+}
+
+/// Tables, as they are held.
+#[derive(Clone, Copy)]
+enum Tables<'a> {
+    Archived(&'a [TableRows<'a>]),
+    #[cfg(any(test, feature = "testing", feature = "cli"))]
+    Json(&'a dyn JsonRows),
+}
+
+impl Tables<'_> {
+    fn count(&self) -> usize {
+        match self {
+            Tables::Archived(tables) => tables.len(),
+            #[cfg(any(test, feature = "testing", feature = "cli"))]
+            Tables::Json(rows) => rows.tables().len(),
+        }
+    }
+
+    fn tag(&self, at: usize) -> Option<u32> {
+        match self {
+            Tables::Archived(tables) => tables.get(at).map(|table| table.tag),
+            #[cfg(any(test, feature = "testing", feature = "cli"))]
+            Tables::Json(rows) => rows.tables().get(at).copied(),
+        }
+    }
 }
 
 impl<'a> SectionReader<'a> {
     /// A reader of these tables.
     #[must_use]
     pub fn new(tables: &'a [TableRows<'a>]) -> SectionReader<'a> {
-        SectionReader { tables, taken: vec![false; tables.len()] }
+        SectionReader::of(Tables::Archived(tables))
+    }
+
+    /// A reader of rows that stand as JSON.
+    #[cfg(any(test, feature = "testing", feature = "cli"))]
+    pub(crate) fn of_json(rows: &'a dyn JsonRows) -> SectionReader<'a> {
+        SectionReader::of(Tables::Json(rows))
+    }
+
+    fn of(tables: Tables<'a>) -> SectionReader<'a> {
+        SectionReader { taken: vec![false; tables.count()], tables }
     }
 
     /// The bytes that [`SectionWriter::bytes`] wrote.
@@ -124,10 +245,10 @@ impl<'a> SectionReader<'a> {
     ///
     /// There are none: the section was written by fields.
     pub fn bytes(&mut self) -> Result<Vec<u8>, Reason> {
-        let rows = self.take(BYTES_TABLE).ok_or(Undecodable)?;
+        let mut rows = self.take(BYTES_TABLE).ok_or(Undecodable)?;
         let mut bytes = Vec::new();
-        for row in rows {
-            bytes.extend_from_slice(row?);
+        while let Some(row) = rows.bytes() {
+            bytes.extend_from_slice(&row?);
         }
         Ok(bytes)
     }
@@ -145,7 +266,7 @@ impl<'a> SectionReader<'a> {
             None => return Ok(None),
         };
         let value = T::restore(&mut rows)?;
-        if rows.next().is_some() {
+        if !rows.is_at_end() {
             return Err(Undecodable.into());
         }
         Ok(Some(value))
@@ -157,12 +278,11 @@ impl<'a> SectionReader<'a> {
     ///
     /// [`UnknownTable`]: there is a table that none of them is.
     pub fn finish(&mut self) -> Result<(), Reason> {
-        for (table, taken) in self.tables.iter().zip(&self.taken) {
-            if !taken {
-                return Err(UnknownTable { tag: table.tag }.into());
-            }
+        let left = self.taken.iter().position(|taken| !taken);
+        match left.and_then(|at| self.tables.tag(at)) {
+            Some(tag) => Err(UnknownTable { tag }.into()),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Reads a field that older sections have and this build turns into another. `None` if this one
@@ -172,7 +292,7 @@ impl<'a> SectionReader<'a> {
     ///
     /// The rows are not of this type.
     pub fn former_field<T: Stored>(&mut self, tag: u32) -> Result<Option<T::Loaded<'a>>, Reason> {
-        if self.tables.iter().all(|table| table.tag != tag) {
+        if (0..self.tables.count()).all(|at| self.tables.tag(at) != Some(tag)) {
             return Ok(None);
         }
         self.field::<T>(tag)
@@ -180,17 +300,24 @@ impl<'a> SectionReader<'a> {
 
     /// Gives up what older sections have in this table.
     pub fn drop_table(&mut self, tag: u32) {
-        let _ = self.take(tag);
+        if let Some(rows) = self.take(tag) {
+            rows.skip();
+        }
     }
 
     fn take(&mut self, tag: u32) -> Option<Rows<'a>> {
-        let (table, taken) = self
-            .tables
-            .iter()
-            .zip(&mut self.taken)
-            .find(|(table, taken)| table.tag == tag && !**taken)?;
-        *taken = true;
-        Some(Rows { blocks: table.blocks.iter(), current: block::Rows::new(&[]) })
+        let is_it =
+            |at: &usize| self.tables.tag(*at) == Some(tag) && self.taken.get(*at) == Some(&false);
+        let at = (0..self.tables.count()).find(is_it)?;
+        *self.taken.get_mut(at)? = true;
+        match self.tables {
+            Tables::Archived(tables) => {
+                let blocks = tables.get(at)?.blocks.iter();
+                Some(Rows(Source::Blocks { blocks, current: block::Rows::new(&[]) }))
+            }
+            #[cfg(any(test, feature = "testing", feature = "cli"))]
+            Tables::Json(rows) => Some(Rows(Source::Json { rows, table: tag })),
+        }
     }
 }
 
@@ -206,36 +333,125 @@ pub struct UnknownTable {
     pub tag: u32,
 }
 
+/// What one more row holds, if there is one more.
+type NextRow<T> = Option<Result<T, Undecodable>>;
+
 /// The rows of one table.
-pub struct Rows<'a> {
-    blocks: std::slice::Iter<'a, &'a [u8]>,
-    current: block::Rows<'a>,
+pub struct Rows<'a>(Source<'a>);
+
+/// Rows, as they are held.
+enum Source<'a> {
+    Blocks {
+        blocks: std::slice::Iter<'a, &'a [u8]>,
+        current: block::Rows<'a>,
+    },
+    #[cfg(any(test, feature = "testing", feature = "cli"))]
+    Json {
+        rows: &'a dyn JsonRows,
+        table: u32,
+    },
 }
 
 impl<'a> Rows<'a> {
     fn none() -> Rows<'a> {
-        Rows { blocks: [].iter(), current: block::Rows::new(&[]) }
+        Rows(Source::Blocks { blocks: [].iter(), current: block::Rows::new(&[]) })
     }
 
-    /// The next row, which must be there.
+    /// The value in the next row, if there is one more.
+    #[inline]
+    pub fn value<T: Stored + ?Sized>(&mut self) -> NextRow<T::Loaded<'a>> {
+        #[cfg(any(test, feature = "testing", feature = "cli"))]
+        if let Source::Json { .. } = self.0 {
+            return self.json(|row| T::from_json(value_of(row)?));
+        }
+        let row = self.archived()?;
+        Some(row.and_then(|row| T::load(stored::access::<T>(row)?)))
+    }
+
+    /// The pair in the next row, if there is one more.
+    #[inline]
+    pub fn pair<K: Stored, V: Stored>(&mut self) -> NextRow<(K::Loaded<'a>, V::Loaded<'a>)> {
+        #[cfg(any(test, feature = "testing", feature = "cli"))]
+        if let Source::Json { .. } = self.0 {
+            return self.json(|row| {
+                let (key, value) = pair_of(row)?;
+                Ok((K::from_json(key)?, V::from_json(value)?))
+            });
+        }
+        let row = self.archived()?;
+        Some(row.and_then(|row| <(K, V)>::load(stored::access::<(K, V)>(row)?)))
+    }
+
+    /// The value in the next row, which must be there.
     ///
     /// # Errors
     ///
-    /// There is none.
-    pub fn only(&mut self) -> Result<&'a [u8], Undecodable> {
-        self.next().unwrap_or(Err(Undecodable))
+    /// There is none, or it is of another type.
+    pub fn only<T: Stored + ?Sized>(&mut self) -> Result<T::Loaded<'a>, Undecodable> {
+        self.value::<T>().unwrap_or(Err(Undecodable))
     }
-}
 
-impl<'a> Iterator for Rows<'a> {
-    type Item = Result<&'a [u8], Undecodable>;
+    /// What to return when the row that came last has an element or a key that another one has.
+    #[must_use]
+    pub fn twice(&self) -> Undecodable {
+        #[cfg(any(test, feature = "testing", feature = "cli"))]
+        if let Source::Json { rows, .. } = self.0 {
+            rows.twice();
+        }
+        Undecodable
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
+    /// The bytes of the next row, if there is one more.
+    fn bytes(&mut self) -> NextRow<std::borrow::Cow<'a, [u8]>> {
+        #[cfg(any(test, feature = "testing", feature = "cli"))]
+        if let Source::Json { .. } = self.0 {
+            return self.json(|row| value_of(row)?.bytes().map(std::borrow::Cow::Owned));
+        }
+        Some(self.archived()?.map(std::borrow::Cow::Borrowed))
+    }
+
+    fn is_at_end(&mut self) -> bool {
+        #[cfg(any(test, feature = "testing", feature = "cli"))]
+        if let Source::Json { rows, table } = self.0 {
+            return rows.next(table, &mut |row| Err(row.misfit("no more rows"))).is_none();
+        }
+        self.archived().is_none()
+    }
+
+    /// Gives up what is left.
+    fn skip(self) {
+        #[cfg(any(test, feature = "testing", feature = "cli"))]
+        if let Source::Json { rows, table } = self.0 {
+            rows.skip(table);
+        }
+    }
+
+    #[cfg(any(test, feature = "testing", feature = "cli"))]
+    fn json<T>(&mut self, mut read: impl FnMut(&Json<'_>) -> Result<T, Misfit>) -> NextRow<T> {
+        let Source::Json { rows, table } = self.0 else { return None };
+        let mut value = None;
+        let done = rows.next(table, &mut |row| {
+            value = Some(read(row)?);
+            Ok(())
+        })?;
+        Some(done.and_then(|()| value.ok_or(Undecodable)))
+    }
+
+    #[inline]
+    fn archived(&mut self) -> NextRow<&'a [u8]> {
+        #[cfg_attr(
+            not(any(test, feature = "testing", feature = "cli")),
+            expect(
+                irrefutable_let_patterns,
+                reason = "rows stand as JSON only where something exports"
+            )
+        )]
+        let Source::Blocks { blocks, current } = &mut self.0 else { return None };
         loop {
-            if let Some(row) = self.current.next() {
+            if let Some(row) = current.next() {
                 return Some(row.map_err(|_| Undecodable));
             }
-            self.current = block::Rows::new(self.blocks.next()?);
+            *current = block::Rows::new(blocks.next()?);
         }
     }
 }

@@ -10,6 +10,7 @@ use rkyv::bytecheck::CheckBytes;
 use rkyv::rancor::Failure;
 use rkyv::{Archive, Place, Portable, Serialize};
 
+use super::json::{Json, JsonWriter, Misfit};
 use super::shape::Shape;
 use super::stored::{Encoder, Stored, Undecodable, Wire};
 
@@ -111,6 +112,24 @@ macro_rules! sum {
                 Ok(match archived {
                     $(ArchivedSum::$variant(value) => Sum::$variant($element::load(value)?),)*
                 })
+            }
+
+            // An enum has a form with its own names; this one is for the sum by itself.
+            fn to_json(&self, out: &mut JsonWriter) {
+                match self {
+                    $(Sum::$variant(value) => {
+                        out.variant(stringify!($variant), |out| value.to_json(out));
+                    })*
+                }
+            }
+
+            fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit> {
+                match json.variant()? {
+                    $((stringify!($variant), Some(value)) => {
+                        $element::from_json(value).map(Sum::$variant)
+                    })*
+                    _ => Err(json.no_variant(&[$(stringify!($variant)),*])),
+                }
             }
         }
     };

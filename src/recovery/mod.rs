@@ -27,7 +27,7 @@ use crate::clock::Stopwatch;
 use crate::disk::{DiskRef, FileRef};
 use crate::error::{Error, Result};
 use crate::format::catalog::Catalog;
-use crate::id::Lsn;
+use crate::id::{DatabaseId, Lsn};
 use crate::registry::PrimitiveRegistry;
 use crate::snapshot::SnapshotFile;
 use crate::state::State;
@@ -40,6 +40,9 @@ use scan::Scanned;
 
 #[cfg(feature = "cli")]
 pub(crate) use needs::{Judgement, Needs, Refusal};
+#[cfg(feature = "cli")]
+pub(crate) use owners::fields as section_fields;
+pub(crate) use repair::found;
 pub use report::{
     Behind, Control, Cut, DetachedPrimitive, Phase, PhaseTimes, PrimitiveEntries, Progress,
     RecoveryReport,
@@ -55,6 +58,8 @@ pub(crate) enum Reach {
     End,
     /// To this record. Nothing behind it is looked at, so nothing there can be in the way.
     Until(Lsn),
+    /// To this record, but from what lies before it: not from a snapshot of that very state.
+    Replayed(Lsn),
     /// To the last whole record before the first damage, which the report then names.
     Damage,
 }
@@ -93,6 +98,13 @@ impl Settings {
             Control::Cancel => Err(Error::Cancelled),
         }
     }
+}
+
+/// A state that was read and cannot be changed.
+pub(crate) struct Inspected {
+    pub(crate) state: State,
+    pub(crate) database: DatabaseId,
+    pub(crate) report: RecoveryReport,
 }
 
 /// A database that is ready to be used.
@@ -174,9 +186,12 @@ pub(crate) fn inspect(
     disk: &DiskRef,
     registry: &'static PrimitiveRegistry,
     settings: &Settings,
-) -> Result<(State, RecoveryReport)> {
-    let (_, recovered) = read(disk, registry, settings)?;
-    Ok((recovered.state, recovered.report))
+) -> Result<Inspected> {
+    let (look, Recovered { state, report, .. }) = read(disk, registry, settings)?;
+    let of_segment = look.found.segments.last().map(|last| last.header.database);
+    let of_snapshot = look.found.snapshots.last().map(|last| last.database);
+    let database = of_segment.or(of_snapshot).unwrap_or(DatabaseId([0; 16]));
+    Ok(Inspected { state, database, report })
 }
 
 /// Reads everything and says what opening would find. Nothing is changed.
@@ -239,6 +254,10 @@ fn read_files(
     let plan = match settings.reach {
         Reach::End => plan::plan(&look.found)?,
         Reach::Until(lsn) => plan::plan_until(&mut look.found, lsn)?,
+        Reach::Replayed(lsn) => {
+            look.found.snapshots.retain(|snapshot| snapshot.lsn < lsn);
+            plan::plan_until(&mut look.found, lsn)?
+        }
         Reach::Damage => plan::plan_before_damage(&mut look)?,
     };
     let Some(plan) = plan else {
@@ -258,7 +277,9 @@ fn read_files(
         recovered.report.behind = Some(survey::survey(disk, &look.segments, found));
     }
     match settings.reach {
-        Reach::Until(lsn) if found != lsn => Err(Error::NoLsn { lsn, nearest: found }),
+        Reach::Until(lsn) | Reach::Replayed(lsn) if found != lsn => {
+            Err(Error::NoLsn { lsn, nearest: found })
+        }
         _ => Ok((look, recovered)),
     }
 }

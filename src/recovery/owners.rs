@@ -181,7 +181,7 @@ pub(super) fn refuse_other_fields(
 }
 
 /// The fields of a section's shape: `name: type, ` for each. One that was cut off is left out.
-fn fields(shape: &str) -> impl Iterator<Item = (&str, &str)> {
+pub(crate) fn fields(shape: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut rest = shape;
     std::iter::from_fn(move || {
         let mut depth = 0;

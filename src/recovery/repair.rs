@@ -7,9 +7,12 @@ use std::io;
 use std::path::Path;
 
 use crate::disk::DiskRef;
+use crate::disk::FileRef;
 use crate::error::{Error, Result};
+use crate::id::Lsn;
 use crate::id::{DatabaseId, Epoch, SegmentId};
 use crate::snapshot;
+use crate::wal::names::WAL_DIR;
 use crate::wal::scan::SegmentReader;
 use crate::wal::{Log, LogStart, SealedSegment, Tail, prune, repair as segment};
 
@@ -91,6 +94,43 @@ pub(super) fn repair(
             mark_sequence: look.found.mark.map_or(0, |mark| mark.sequence),
         },
     ))
+}
+
+/// Lays out a directory for a database that begins behind the record `last`, and takes its lock. What an
+/// earlier attempt left there is removed; what is no part of a database is refused.
+pub(crate) fn found(disk: &DiskRef, last: Lsn) -> Result<(Log, FileRef)> {
+    make_directory(disk, super::look::is_there(disk)?)?;
+    let lock = super::lock::take(disk)?;
+    for directory in [WAL_DIR, snapshot::SNAPSHOT_DIR] {
+        let directory = Path::new(directory);
+        let listed = match disk.list(directory) {
+            Ok(listed) => listed,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(Error::io("list", &disk.full_path(directory), source)),
+        };
+        for entry in listed {
+            let path = directory.join(entry.name);
+            disk.remove(&path)
+                .map_err(|source| Error::io("remove", &disk.full_path(&path), source))?;
+        }
+    }
+    make_snapshot_directory(disk)?;
+    let log = Log::create(
+        disk.clone(),
+        LogStart {
+            database: DatabaseId(random()?),
+            epoch: Epoch(1),
+            segment: SegmentId(1),
+            first_lsn: last.next(),
+            previous_chain: 0,
+            salt_seed: u64::from_le_bytes(random()?),
+            // Its one segment of this opening has no record.
+            segment_bytes: 0,
+            sealed: Vec::new(),
+            mark_sequence: 0,
+        },
+    );
+    Ok((log, lock))
 }
 
 /// What is or would be cut behind the records of the last segment.

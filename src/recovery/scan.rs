@@ -181,7 +181,7 @@ impl Scan<'_> {
         let mut sorter = Sorter::default();
         let mut proved = proved;
         let until = match self.reach {
-            Reach::Until(lsn) => lsn,
+            Reach::Until(lsn) | Reach::Replayed(lsn) => lsn,
             Reach::End | Reach::Damage => Lsn(u64::MAX),
         };
         let stop = loop {

@@ -15,6 +15,7 @@ const RULES: &[&str] = &[
     "ARejectedOperationChangesNothing",
     "ACloneIsAStateOfItsOwn",
     "ASnapshotHoldsEverything",
+    "AnExportHoldsEverything",
     "ASnapshotHoldsNoIndex",
     "ASnapshotAndTheRestOfTheLogEqualAllOfIt",
     "CutBytesAreNoPanic",

@@ -96,8 +96,19 @@ struct Forms {
     lend: TokenStream,
     /// From `loaded`, the owned form, to a value.
     build: TokenStream,
+    json: Json,
     /// The text that its fingerprint is made of.
     shape: TokenStream,
+}
+
+/// A type in JSON.
+struct Json {
+    /// From `value` into `out`.
+    write: TokenStream,
+    /// From `json` to a value.
+    read: TokenStream,
+    /// Whether some value is `null`.
+    may_be_null: TokenStream,
 }
 
 fn implementation(
@@ -112,7 +123,7 @@ fn implementation(
         parameter.bounds.push(syn::parse_quote!(#private::StoredOwned));
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
-    let Forms { owned, lent, lend, build, shape } = forms;
+    let Forms { owned, lent, lend, build, shape, json: Json { write, read, may_be_null } } = forms;
     quote! {
         const _: () = {
             #[automatically_derived]
@@ -148,6 +159,19 @@ fn implementation(
                     let loaded = <#owned as #private::Stored>::load(archived)?;
                     #build
                 }
+
+                const MAY_BE_NULL: bool = #may_be_null;
+
+                fn to_json(&self, out: &mut #private::JsonWriter) {
+                    let value = self;
+                    #write
+                }
+
+                fn from_json<'a>(
+                    json: &#private::Json<'_>,
+                ) -> ::core::result::Result<Self::Loaded<'a>, #private::Misfit> {
+                    #read
+                }
             }
         };
     }
@@ -159,6 +183,7 @@ fn stands_for(private: &TokenStream, item: &DeriveInput, label: &str, via: &Type
     let name = &item.ident;
     let (impl_generics, type_generics, where_clause) = item.generics.split_for_impl();
     let via_shape = shape_of(private, via);
+    let expected = format!("one that {label} takes");
     quote! {
         const _: () = {
             #[automatically_derived]
@@ -194,6 +219,21 @@ fn stands_for(private: &TokenStream, item: &DeriveInput, label: &str, via: &Type
                     <Self as ::core::convert::TryFrom<#via>>::try_from(via)
                         .map_err(|_| #private::Undecodable)
                 }
+
+                const MAY_BE_NULL: bool = <#via as #private::Stored>::MAY_BE_NULL;
+
+                fn to_json(&self, out: &mut #private::JsonWriter) {
+                    let via = <#via as ::core::convert::From<&Self>>::from(self);
+                    #private::Stored::to_json(&via, out)
+                }
+
+                fn from_json<'a>(
+                    json: &#private::Json<'_>,
+                ) -> ::core::result::Result<Self::Loaded<'a>, #private::Misfit> {
+                    let via = #private::Json::read::<#via>(json)?;
+                    <Self as ::core::convert::TryFrom<#via>>::try_from(via)
+                        .map_err(|_| #private::Json::misfit(json, #expected))
+                }
             }
         };
     }
@@ -219,6 +259,82 @@ fn structure(names: &Names, name: &Ident, fields: &Fields) -> Forms {
             ::core::result::Result::Ok(#name { #(#members: #locals),* })
         },
         shape: fields_shape(private, quote!(#private::Shape::of("")), fields),
+        json: Json {
+            write: write_fields(names, fields, &lent),
+            read: read_fields(names, &quote!(#name), fields),
+            may_be_null: match &types[..] {
+                [only] if is_transparent(fields) => {
+                    let ty = names.ty(only);
+                    quote!(<#ty as #private::Stored>::MAY_BE_NULL)
+                }
+                _ => quote!(false),
+            },
+        },
+    }
+}
+
+/// Whether the JSON form is that of the one field.
+fn is_transparent(fields: &Fields) -> bool {
+    matches!(fields, Fields::Unnamed(fields) if fields.unnamed.len() == 1)
+}
+
+/// The names of fields, as JSON has them.
+fn labels(fields: &Fields) -> Vec<String> {
+    fields
+        .members()
+        .map(|member| match member {
+            syn::Member::Named(name) => syn::ext::IdentExt::unraw(&name).to_string(),
+            syn::Member::Unnamed(index) => index.index.to_string(),
+        })
+        .collect()
+}
+
+/// Writes fields into `out`; `wires` are their values. Without any, an object all the same.
+fn write_fields(names: &Names, fields: &Fields, wires: &[TokenStream]) -> TokenStream {
+    let private = &names.private;
+    match fields {
+        Fields::Unnamed(_) if is_transparent(fields) => {
+            quote!(#(#private::Stored::to_json(&#wires, out);)*)
+        }
+        Fields::Unnamed(_) if !wires.is_empty() => quote! {
+            let mut list = #private::JsonWriter::list(out);
+            #(#private::ListWriter::item(&mut list, &#wires);)*
+            #private::ListWriter::end(list);
+        },
+        _ => {
+            let labels = labels(fields);
+            let mutable = (!labels.is_empty()).then(|| quote!(mut));
+            quote! {
+                let #mutable object = #private::JsonWriter::object(out);
+                #(#private::ObjectWriter::field(&mut object, #labels, &#wires);)*
+                #private::ObjectWriter::end(object);
+            }
+        }
+    }
+}
+
+/// Reads what [`write_fields`] wrote from `json`, and builds `path` of it.
+fn read_fields(names: &Names, path: &TokenStream, fields: &Fields) -> TokenStream {
+    let private = &names.private;
+    let locals = locals(fields.len());
+    let members = fields.members();
+    let reads = fields.iter().zip(&locals).map(|(field, local)| {
+        let ty = names.ty(&field.ty);
+        quote!(<#ty as #private::Stored>::from_json(#local)?)
+    });
+    let open = match fields {
+        Fields::Unnamed(_) if is_transparent(fields) => quote!(let [#(#locals),*] = [json];),
+        Fields::Unnamed(_) if !fields.is_empty() => {
+            quote!(let [#(#locals),*] = #private::Json::list_of(json)?;)
+        }
+        _ => {
+            let labels = labels(fields);
+            quote!(let [#(#locals),*] = #private::Json::fields(json, [#(#labels),*])?;)
+        }
+    };
+    quote! {
+        #open
+        ::core::result::Result::Ok(#path { #(#members: #reads),* })
     }
 }
 
@@ -228,6 +344,9 @@ fn enumeration(names: &Names, name: &Ident, data: &syn::DataEnum) -> Forms {
     let mut lent_variants = Vec::new();
     let mut lends = Vec::new();
     let mut builds = Vec::new();
+    let mut writes = Vec::new();
+    let mut reads = Vec::new();
+    let mut known = Vec::new();
     let mut shape = quote!(#private::Shape::of("enum"));
     let count = data.variants.len();
     for (index, variant) in data.variants.iter().enumerate() {
@@ -246,7 +365,27 @@ fn enumeration(names: &Names, name: &Ident, data: &syn::DataEnum) -> Forms {
         });
         owned_variants.push(owned(names, &types));
         lent_variants.push(lent_types(names, &types));
-        let label = format!(" {}", syn::ext::IdentExt::unraw(ident));
+        let label = syn::ext::IdentExt::unraw(ident).to_string();
+        if types.is_empty() {
+            writes.push(quote!(#name::#ident { .. } => #private::JsonWriter::text(out, #label)));
+            reads.push(quote! {
+                (#label, ::core::option::Option::None) => {
+                    ::core::result::Result::Ok(#name::#ident {})
+                }
+            });
+        } else {
+            let write = write_fields(names, &variant.fields, &wires);
+            let members = variant.fields.members();
+            writes.push(quote! {
+                #name::#ident { #(#members: #locals),* } => {
+                    #private::JsonWriter::variant(out, #label, |out| { #write })
+                }
+            });
+            let read = read_fields(names, &quote!(#name::#ident), &variant.fields);
+            reads.push(quote!((#label, ::core::option::Option::Some(json)) => { #read }));
+        }
+        known.push(label.clone());
+        let label = format!(" {label}");
         shape = fields_shape(private, quote!(#shape.text(#label)), &variant.fields);
     }
     let rest = (!fills_its_sum(count))
@@ -262,6 +401,18 @@ fn enumeration(names: &Names, name: &Ident, data: &syn::DataEnum) -> Forms {
             }
         },
         shape,
+        json: Json {
+            write: quote!(match value { #(#writes,)* }),
+            read: quote! {
+                match #private::Json::variant(json)? {
+                    #(#reads)*
+                    _ => ::core::result::Result::Err(
+                        #private::Json::no_variant(json, &[#(#known),*]),
+                    ),
+                }
+            },
+            may_be_null: quote!(false),
+        },
     }
 }
 

@@ -4,6 +4,7 @@ use rkyv::rancor::Failure;
 use rkyv::{Archive, Place, Serialize};
 
 use super::{Encoder, Stored, Undecodable, Wire};
+use crate::primitive::json::{Json, JsonWriter, Misfit};
 use crate::primitive::shape::Shape;
 
 impl<T: Stored, const N: usize> Stored for [T; N] {
@@ -23,5 +24,15 @@ impl<T: Stored, const N: usize> Stored for [T; N] {
 
     fn load<'a>(archived: &'a Self::Archived) -> Result<Self::Loaded<'a>, Undecodable> {
         <[T::Loaded<'a>; N]>::try_from(T::load_slice(archived)?).map_err(|_| Undecodable)
+    }
+
+    fn to_json(&self, out: &mut JsonWriter) {
+        T::slice_to_json(self, out);
+    }
+
+    fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit> {
+        let elements = T::slice_from_json(json)?;
+        <[T::Loaded<'a>; N]>::try_from(elements)
+            .map_err(|elements| json.misfit(format_args!("{N} elements, not {}", elements.len())))
     }
 }

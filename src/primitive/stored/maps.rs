@@ -10,10 +10,10 @@ use rkyv::vec::{ArchivedVec, VecResolver};
 use super::{Encoder, Stored, StoredOwned, Undecodable, Wire};
 use crate::error::Result;
 use crate::primitive::collections::{OrdMap, OrdSet, Vector};
+use crate::primitive::json::{Json, JsonWriter, Misfit};
 use crate::primitive::section::{Rows, TableWriter};
 use crate::primitive::shape::Shape;
 
-/// `$from` makes the map from an iterator of results.
 macro_rules! map {
     ($($map:ident where $($bound:path),*;)*) => {$(
         impl<K: StoredOwned $(+ $bound)*, V: StoredOwned $(+ $bound)*> Stored for $map<K, V>
@@ -43,17 +43,39 @@ macro_rules! map {
 
             fn save(&self, table: &mut TableWriter<'_, '_>) -> Result<()> {
                 for (key, value) in self {
-                    table.encode(&(Wire(key), Wire(value)))?;
+                    table.pair(key, value)?;
                 }
                 Ok(())
             }
 
             fn restore(rows: &mut Rows<'_>) -> Result<Self, Undecodable> {
-                rows.by_ref().map(|row| {
-                    let pair = super::access::<(K, V)>(row?)?;
-                    Ok((K::load(&pair.0)?, V::load(&pair.1)?))
-                })
-                .collect()
+                let mut map = $map::new();
+                while let Some(pair) = rows.pair::<K, V>() {
+                    let (key, value) = pair?;
+                    if map.insert(key, value).is_some() {
+                        return Err(rows.twice());
+                    }
+                }
+                Ok(map)
+            }
+
+            fn to_json(&self, out: &mut JsonWriter) {
+                let mut list = out.list();
+                for pair in self.iter().map(wire_pair) {
+                    list.item(&pair);
+                }
+                list.end();
+            }
+
+            fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit> {
+                let mut map = $map::new();
+                for pair in json.list()? {
+                    let [key, value] = pair.list_of()?;
+                    if map.insert(K::from_json(key)?, V::from_json(value)?).is_some() {
+                        return Err(key.misfit("each key once"));
+                    }
+                }
+                Ok(map)
             }
         }
     )*};
@@ -68,8 +90,9 @@ fn wire_pair<'a, K, V>((key, value): (&'a K, &'a V)) -> (Wire<'a, K>, Wire<'a, V
     (Wire(key), Wire(value))
 }
 
+/// `$add` adds an element to the collection, and says whether it took it.
 macro_rules! sequence {
-    ($($set:ident $open:literal $close:literal where $($bound:path),*;)*) => {$(
+    ($($set:ident $open:literal $close:literal $add:expr, where $($bound:path),*;)*) => {$(
         impl<T: StoredOwned $(+ $bound)*> Stored for $set<T> {
             type Archived = ArchivedVec<T::Archived>;
             type Resolver = VecResolver;
@@ -99,16 +122,46 @@ macro_rules! sequence {
             }
 
             fn restore(rows: &mut Rows<'_>) -> Result<Self, Undecodable> {
-                rows.by_ref().map(|row| T::load(super::access::<T>(row?)?)).collect()
+                let mut all = $set::new();
+                let add: fn(&mut Self, T) -> bool = $add;
+                while let Some(element) = rows.value::<T>() {
+                    if !add(&mut all, element?) {
+                        return Err(rows.twice());
+                    }
+                }
+                Ok(all)
+            }
+
+            fn to_json(&self, out: &mut JsonWriter) {
+                let mut list = out.list();
+                self.iter().for_each(|element| list.item(element));
+                list.end();
+            }
+
+            fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit> {
+                let mut all = $set::new();
+                let add: fn(&mut Self, T) -> bool = $add;
+                for element in json.list()? {
+                    if !add(&mut all, T::from_json(element)?) {
+                        return Err(element.misfit("each element once"));
+                    }
+                }
+                Ok(all)
             }
         }
     )*};
 }
 
 sequence! {
-    BTreeSet "{" "}" where Ord;
-    OrdSet "{" "}" where Ord, Clone;
-    Vector "[" "]" where Clone;
+    BTreeSet "{" "}" BTreeSet::insert, where Ord;
+    OrdSet "{" "}" OrdSet::insert, where Ord, Clone;
+    Vector "[" "]" push, where Clone;
+}
+
+/// A sequence takes whatever it is given.
+fn push<T: Clone>(sequence: &mut Vector<T>, element: T) -> bool {
+    sequence.push(element);
+    true
 }
 
 /// An iterator whose length is known from elsewhere.

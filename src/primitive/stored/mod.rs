@@ -6,6 +6,8 @@
 //!   numbers a reference into the bytes.
 //! - An archive aligns to at most 8, which is how entries and rows are placed.
 //! - [`Stored::SHAPE`] says everything that decides about the bytes.
+//! - The JSON form is a second one, for `freehold export`: a program that never asks for it does not
+//!   have its code.
 
 mod arrays;
 mod maps;
@@ -23,6 +25,7 @@ use rkyv::util::AlignedVec;
 use rkyv::vec::{ArchivedVec, VecResolver};
 use rkyv::{Archive, Place, Portable, Serialize};
 
+use super::json::{Json, JsonWriter, Misfit};
 use super::section::{Rows, TableWriter};
 use super::shape::Shape;
 use crate::error::Result;
@@ -75,6 +78,9 @@ pub trait Stored {
     /// Whether a field of this type is a section's table with a row for each of its elements.
     const ROWS: bool = false;
 
+    /// Whether the JSON form of some value is `null`.
+    const MAY_BE_NULL: bool = false;
+
     /// Writes what the archive refers to.
     ///
     /// # Errors
@@ -115,6 +121,35 @@ pub trait Stored {
         archived.iter().map(Self::load).collect()
     }
 
+    /// Writes the value as JSON.
+    fn to_json(&self, out: &mut JsonWriter);
+
+    /// The value that stands in JSON. One that borrows cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// It is none of this type.
+    fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit>;
+
+    /// Writes the elements of a sequence as JSON: an array, if they are no bytes.
+    fn slice_to_json(slice: &[Self], out: &mut JsonWriter)
+    where
+        Self: Sized,
+    {
+        let mut list = out.list();
+        slice.iter().for_each(|element| list.item(element));
+        list.end();
+    }
+
+    /// The elements that stand in JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_json`](Stored::from_json).
+    fn slice_from_json<'a>(json: &Json<'_>) -> Result<Vec<Self::Loaded<'a>>, Misfit> {
+        json.list()?.iter().map(Self::from_json).collect()
+    }
+
     /// Writes a field of this type as a table of a section: one row, unless it is a collection.
     ///
     /// # Errors
@@ -133,8 +168,7 @@ pub trait Stored {
     ///
     /// The rows are not what this type writes.
     fn restore<'a>(rows: &mut Rows<'a>) -> Result<Self::Loaded<'a>, Undecodable> {
-        let row = rows.only()?;
-        Self::load(access::<Self>(row)?)
+        rows.only::<Self>()
     }
 }
 
@@ -217,6 +251,16 @@ impl<T: Stored> Stored for Wire<'_, T> {
 
     fn load<'a>(archived: &'a Self::Archived) -> Result<Self::Loaded<'a>, Undecodable> {
         T::load(archived)
+    }
+
+    const MAY_BE_NULL: bool = T::MAY_BE_NULL;
+
+    fn to_json(&self, out: &mut JsonWriter) {
+        self.0.to_json(out);
+    }
+
+    fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit> {
+        T::from_json(json)
     }
 }
 

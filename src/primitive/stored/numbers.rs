@@ -6,11 +6,13 @@ use rkyv::{Archive, Place};
 
 use super::{Encoder, Stored, Undecodable};
 use crate::id::{Lsn, RunId, Timestamp};
+use crate::primitive::json::{Json, JsonWriter, Misfit};
 use crate::primitive::shape::Shape;
 
-/// `$native` turns an archived number into `$type`; slices are copied at once.
+/// `$native` turns an archived number into `$type`, `$write` and `$read` are its JSON; slices are copied
+/// at once. What is in brackets is special about `$type`.
 macro_rules! number {
-    ($($type:ty, $native:expr;)*) => {$(
+    ($($type:ty, $native:expr, $write:expr, $read:expr $(, [$($special:item)*])?;)*) => {$(
         impl Stored for $type {
             type Archived = <$type as Archive>::Archived;
             type Resolver = ();
@@ -37,23 +39,56 @@ macro_rules! number {
             ) -> Result<VecResolver, Failure> {
                 ArchivedVec::serialize_from_slice(slice, encoder)
             }
+
+            fn to_json(&self, out: &mut JsonWriter) {
+                let write: fn(&mut JsonWriter, $type) = $write;
+                write(out, *self);
+            }
+
+            fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit> {
+                let read: fn(&Json<'_>) -> Result<$type, Misfit> = $read;
+                read(json)
+            }
+
+            $($($special)*)?
         }
     )*};
 }
 
 number! {
-    u8, |archived| *archived;
-    i8, |archived| *archived;
-    bool, |archived| *archived;
-    u16, |archived| archived.to_native();
-    u32, |archived| archived.to_native();
-    u64, |archived| archived.to_native();
-    i16, |archived| archived.to_native();
-    i32, |archived| archived.to_native();
-    i64, |archived| archived.to_native();
-    f32, |archived| archived.to_native();
-    f64, |archived| archived.to_native();
-    char, |archived| archived.to_native();
+    u8, |archived| *archived, JsonWriter::number, |json| json.integer("u8"), [
+        // Bytes are text as a rule, and a string is what people and other tools read.
+        fn slice_to_json(slice: &[u8], out: &mut JsonWriter) {
+            out.bytes(slice);
+        }
+
+        fn slice_from_json<'a>(json: &Json<'_>) -> Result<Vec<Self::Loaded<'a>>, Misfit> {
+            json.bytes()
+        }
+    ];
+    i8, |archived| *archived, JsonWriter::number, |json| json.integer("i8");
+    bool, |archived| *archived, JsonWriter::boolean, |json| json.boolean();
+    u16, |archived| archived.to_native(), JsonWriter::number, |json| json.integer("u16");
+    u32, |archived| archived.to_native(), JsonWriter::number, |json| json.integer("u32");
+    u64, |archived| archived.to_native(), JsonWriter::number, |json| json.integer("u64");
+    i16, |archived| archived.to_native(), JsonWriter::number, |json| json.integer("i16");
+    i32, |archived| archived.to_native(), JsonWriter::number, |json| json.integer("i32");
+    i64, |archived| archived.to_native(), JsonWriter::number, |json| json.integer("i64");
+    f32, |archived| archived.to_native(), JsonWriter::float, |json| json.float();
+    f64, |archived| archived.to_native(), JsonWriter::float, |json| json.float();
+    char, |archived| archived.to_native(), write_letter, read_letter;
+}
+
+fn write_letter(out: &mut JsonWriter, letter: char) {
+    out.text(letter.encode_utf8(&mut [0; 4]));
+}
+
+fn read_letter(json: &Json<'_>) -> Result<char, Misfit> {
+    let mut letters = json.text()?.chars();
+    match (letters.next(), letters.next()) {
+        (Some(letter), None) => Ok(letter),
+        _ => Err(json.misfit("a string of one letter")),
+    }
 }
 
 /// A type around one number, stored as that number under its own name.
@@ -76,6 +111,14 @@ macro_rules! named_number {
 
             fn load(archived: &Self::Archived) -> Result<$type, Undecodable> {
                 <$number>::load(archived).map($type)
+            }
+
+            fn to_json(&self, out: &mut JsonWriter) {
+                self.0.to_json(out);
+            }
+
+            fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit> {
+                <$number>::from_json(json).map($type)
             }
         }
     )*};

@@ -7,6 +7,7 @@ use rkyv::vec::{ArchivedVec, VecResolver};
 use rkyv::{Archive, Place, Serialize};
 
 use super::{Encoder, Stored, Undecodable, Wire};
+use crate::primitive::json::{Json, JsonWriter, Misfit};
 use crate::primitive::shape::Shape;
 
 impl<T: Stored> Stored for Option<T> {
@@ -26,6 +27,32 @@ impl<T: Stored> Stored for Option<T> {
 
     fn load<'a>(archived: &'a Self::Archived) -> Result<Self::Loaded<'a>, Undecodable> {
         archived.as_ref().map(T::load).transpose()
+    }
+
+    const MAY_BE_NULL: bool = true;
+
+    fn to_json(&self, out: &mut JsonWriter) {
+        match self {
+            None => out.null(),
+            // So that it differs from `None`.
+            Some(value) if T::MAY_BE_NULL => {
+                let mut list = out.list();
+                list.item(value);
+                list.end();
+            }
+            Some(value) => value.to_json(out),
+        }
+    }
+
+    fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit> {
+        if json.is_null() {
+            return Ok(None);
+        }
+        if T::MAY_BE_NULL {
+            let [value] = json.list_of()?;
+            return T::from_json(value).map(Some);
+        }
+        T::from_json(json).map(Some)
     }
 }
 
@@ -50,6 +77,16 @@ macro_rules! pointer {
             fn load<'a>(archived: &'a Self::Archived) -> Result<Self::Loaded<'a>, Undecodable> {
                 T::load(archived).map($pointer::new)
             }
+
+            const MAY_BE_NULL: bool = T::MAY_BE_NULL;
+
+            fn to_json(&self, out: &mut JsonWriter) {
+                T::to_json(self, out);
+            }
+
+            fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit> {
+                T::from_json(json).map($pointer::new)
+            }
         }
     )*};
 }
@@ -73,5 +110,13 @@ impl<T: Stored> Stored for Vec<T> {
 
     fn load<'a>(archived: &'a Self::Archived) -> Result<Self::Loaded<'a>, Undecodable> {
         T::load_slice(archived.as_slice())
+    }
+
+    fn to_json(&self, out: &mut JsonWriter) {
+        T::slice_to_json(self, out);
+    }
+
+    fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit> {
+        T::slice_from_json(json)
     }
 }

@@ -24,6 +24,37 @@ fn comes_back<T: StoredOwned + PartialEq + Debug>(value: T) {
     assert_eq!(back, value);
     assert_eq!(encoded(&back).as_slice(), bytes.as_slice(), "equal values have equal bytes");
     refuses_damage::<T>(&bytes);
+    let text = written(&value);
+    let json = Json::parse(&text).unwrap();
+    let back = T::from_json(&json).unwrap_or_else(|misfit| panic!("{text}: {misfit}"));
+    assert_eq!(back, value, "{text}");
+    assert_eq!(encoded(&back).as_slice(), bytes.as_slice(), "{text}");
+    serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    refuses_other_text::<T>(&text);
+}
+
+/// The JSON form of a value.
+fn written<T: Stored>(value: &T) -> String {
+    let mut out = JsonWriter::new();
+    value.to_json(&mut out);
+    out.as_str().to_owned()
+}
+
+/// No letter can be changed or cut so that reading panics; what is read then is some value.
+fn refuses_other_text<T: StoredOwned>(text: &str) {
+    let letters: Vec<char> = text.chars().collect();
+    for at in 0..letters.len() {
+        let cut: String = letters[..at].iter().collect();
+        assert!(Json::parse(&cut).is_err() || !cut.ends_with(['}', ']', '"']), "{cut}");
+        for other in ['"', '\\', '[', '}', '0', 'e', ',', '\u{1}'] {
+            let mut damaged = letters.clone();
+            damaged[at] = other;
+            let damaged: String = damaged.into_iter().collect();
+            if let Ok(json) = Json::parse(&damaged) {
+                let _ = T::from_json(&json).map_err(|misfit| misfit.to_string());
+            }
+        }
+    }
 }
 
 /// No byte can be changed or cut so that reading panics; what is read then is some value.

@@ -9,11 +9,12 @@ use rkyv::{Place, rend};
 
 use super::{Encoder, Stored, Undecodable};
 use crate::primitive::collections::Bytes;
+use crate::primitive::json::{Json, JsonWriter, Misfit};
 use crate::primitive::shape::Shape;
 
-/// Text, however it is held; `$load` makes it from the archived text.
+/// Text, however it is held; `$load` makes it from the archived text, `$read` from JSON.
 macro_rules! text {
-    ($($type:ty, $loaded:ty, $load:expr;)*) => {$(
+    ($($type:ty, $loaded:ty, $load:expr, $read:expr;)*) => {$(
         impl Stored for $type {
             type Archived = ArchivedString;
             type Resolver = StringResolver;
@@ -33,20 +34,34 @@ macro_rules! text {
                 let load: fn(&'a str) -> $loaded = $load;
                 Ok(load(archived.as_str()))
             }
+
+            fn to_json(&self, out: &mut JsonWriter) {
+                out.text(self);
+            }
+
+            fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit> {
+                let read: fn(&Json<'_>) -> Result<$loaded, Misfit> = $read;
+                read(json)
+            }
         }
     )*};
 }
 
 text! {
-    String, String, str::to_owned;
-    Box<str>, Box<str>, Box::from;
-    Arc<str>, Arc<str>, Arc::from;
-    &str, &'a str, |text| text;
+    String, String, str::to_owned, |json| json.text().map(str::to_owned);
+    Box<str>, Box<str>, Box::from, |json| json.text().map(Box::from);
+    Arc<str>, Arc<str>, Arc::from, |json| json.text().map(Arc::from);
+    &str, &'a str, |text| text, borrows;
+}
+
+/// There is nothing that the value could borrow from.
+fn borrows<T>(json: &Json<'_>) -> Result<T, Misfit> {
+    Err(json.misfit("a type that owns its values"))
 }
 
 /// Bytes, however they are held.
 macro_rules! bytes {
-    ($($type:ty, $loaded:ty, $load:expr;)*) => {$(
+    ($($type:ty, $loaded:ty, $load:expr, $read:expr;)*) => {$(
         impl Stored for $type {
             type Archived = ArchivedVec<u8>;
             type Resolver = VecResolver;
@@ -66,13 +81,22 @@ macro_rules! bytes {
                 let load: fn(&'a [u8]) -> $loaded = $load;
                 Ok(load(archived.as_slice()))
             }
+
+            fn to_json(&self, out: &mut JsonWriter) {
+                out.bytes(self);
+            }
+
+            fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit> {
+                let read: fn(&Json<'_>) -> Result<$loaded, Misfit> = $read;
+                read(json)
+            }
         }
     )*};
 }
 
 bytes! {
-    Bytes, Bytes, Bytes::from;
-    &[u8], &'a [u8], |bytes| bytes;
+    Bytes, Bytes, Bytes::from, |json| json.bytes().map(Bytes::from);
+    &[u8], &'a [u8], |bytes| bytes, borrows;
 }
 
 /// Slices of numbers: where the host is little-endian, the bytes are the numbers.
@@ -97,6 +121,14 @@ macro_rules! slices {
 
             fn load(archived: &Self::Archived) -> Result<&[$type], Undecodable> {
                 bytemuck::try_cast_slice(archived.as_slice()).map_err(|_| Undecodable)
+            }
+
+            fn to_json(&self, out: &mut JsonWriter) {
+                <$type>::slice_to_json(self, out);
+            }
+
+            fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit> {
+                borrows(json)
             }
         }
     )*};

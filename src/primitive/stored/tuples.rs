@@ -5,6 +5,7 @@ use rkyv::tuple::*;
 use rkyv::{Archive, Place, Serialize};
 
 use super::{Encoder, Stored, Undecodable, Wire};
+use crate::primitive::json::{Json, JsonWriter, Misfit};
 use crate::primitive::shape::Shape;
 
 impl Stored for () {
@@ -21,6 +22,15 @@ impl Stored for () {
     fn resolve(&self, (): (), _: Place<()>) {}
 
     fn load(_: &()) -> Result<(), Undecodable> {
+        Ok(())
+    }
+
+    fn to_json(&self, out: &mut JsonWriter) {
+        out.list().end();
+    }
+
+    fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit> {
+        let [] = json.list_of()?;
         Ok(())
     }
 }
@@ -45,6 +55,18 @@ macro_rules! tuple {
 
             fn load<'a>(archived: &'a Self::Archived) -> Result<Self::Loaded<'a>, Undecodable> {
                 Ok(($($element::load(&archived.$index)?,)*))
+            }
+
+            fn to_json(&self, out: &mut JsonWriter) {
+                let mut list = out.list();
+                $(list.item(&self.$index);)*
+                list.end();
+            }
+
+            fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit> {
+                const COUNT: usize = [$($index),*].len();
+                let items = json.list_of::<COUNT>()?;
+                Ok(($($element::from_json(&items[$index])?,)*))
             }
         }
     )*};

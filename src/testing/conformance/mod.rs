@@ -12,6 +12,7 @@ mod engine;
 mod golden;
 mod rows;
 mod rules;
+mod texts;
 
 use proptest::collection::vec;
 use proptest::strategy::Strategy;
@@ -45,6 +46,8 @@ pub enum Rule {
     ACloneIsAStateOfItsOwn,
     /// A section that is written and loaded gives the same state.
     ASnapshotHoldsEverything,
+    /// A section that is exported as JSON and imported gives the same state.
+    AnExportHoldsEverything,
     /// What can be rebuilt from the rest of a section does not stand in it.
     ASnapshotHoldsNoIndex,
     /// From every point on: a snapshot there and what was logged behind it give all of it.
@@ -87,6 +90,7 @@ pub fn check<P: PrimitiveStorageExt + PartialEq>(
         }
         Rule::ACloneIsAStateOfItsOwn => rules::a_clone_is_a_state_of_its_own(calls),
         Rule::ASnapshotHoldsEverything => rules::a_snapshot_holds_everything(calls),
+        Rule::AnExportHoldsEverything => rules::an_export_holds_everything(calls),
         Rule::ASnapshotHoldsNoIndex => rules::a_snapshot_holds_no_index(calls),
         Rule::ASnapshotAndTheRestOfTheLogEqualAllOfIt => {
             rules::a_snapshot_and_the_rest_of_the_log_equal_all_of_it(calls);

@@ -10,6 +10,7 @@ use proptest::strategy::{Strategy, ValueTree};
 
 use super::bench::{Breach, Done, difference, done, name_of, replay};
 use super::rows::Rows;
+use super::texts::Texts;
 use super::{Call, HISTORIES, SEED, broken_by, history, runner, try_rule};
 use crate::primitive::PrimitiveStorageExt;
 use crate::testing::Random;
@@ -164,6 +165,28 @@ pub(super) fn a_snapshot_holds_everything<P: PrimitiveStorageExt + PartialEq>(
                     "written into a snapshot and loaded again, {difference}: every field is written \
                      by `snapshot_serialize`, or is an index that every operation maintains and that \
                      is rebuilt from the other fields"
+                )
+            })?;
+        }
+        Ok(())
+    });
+}
+
+/// A section that is exported as JSON and imported gives the same state, its indexes rebuilt, and the
+/// same section again.
+#[track_caller]
+pub(super) fn an_export_holds_everything<P: PrimitiveStorageExt + PartialEq>(
+    calls: impl Strategy<Value = Call<P>>,
+) {
+    try_rule(HISTORIES, calls, |history| {
+        for state in &done::<P>(history)?.states {
+            let loaded: P = Texts::of(state)?
+                .load()
+                .map_err(|reason| format!("its own export cannot be imported: {reason}"))?;
+            equal(state, &loaded, |difference| {
+                format!(
+                    "exported as JSON and imported again, {difference}: the JSON form of every stored \
+                     type gives the value that it was written from"
                 )
             })?;
         }

@@ -1,0 +1,198 @@
+//! What can be asked of a directory without opening the database in it.
+//!
+//! - Nothing of it is changed. What is made of it is made elsewhere, and has its name only once it is
+//!   whole.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Options, StateDigest, View, empty_instances, found};
+use crate::disk::{DiskRef, OsDisk};
+use crate::error::{Error, Result};
+use crate::id::{DatabaseId, Lsn};
+use crate::recovery::{self, Inspected, Reach, RecoveryReport, Settings};
+use crate::registry::PrimitiveRegistry;
+use crate::snapshot;
+
+/// Reads the database in the directory `path` as opening would, and says what state it holds. Nothing
+/// is changed, and nothing of it can be; the database must not be open.
+///
+/// ```
+/// use freehold::prelude::*;
+/// # #[cfg(feature = "kv")] {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path();
+/// # Database::open(path)?.transaction(|tx| tx.on::<KvStore>().put(b"key", b"value"))?;
+/// let view = freehold::inspect(path)?;
+/// assert_eq!(view.on::<KvStore>().len(), 1);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// What opening would refuse.
+pub fn inspect(path: impl AsRef<Path>) -> Result<View> {
+    Ok(read(path.as_ref(), Reach::End)?.view)
+}
+
+/// Reads the database in the directory `path` up to the record `lsn`, and says what state it had then.
+/// What lies behind that record is not looked at, so damage there is not in the way. Nothing is changed;
+/// the database must not be open.
+///
+/// # Errors
+///
+/// What opening would refuse, up to that record; [`Error::NoLsn`] if it is not there, or what led to
+/// it is not kept any more.
+pub fn inspect_at(path: impl AsRef<Path>, lsn: Lsn) -> Result<View> {
+    Ok(read(path.as_ref(), Reach::Until(lsn))?.view)
+}
+
+/// Reads a damaged database in the directory `path` up to the last whole record before the first
+/// damage: the state there, and a report whose
+/// [`stopped_at`](RecoveryReport::stopped_at) names the damage. Nothing is changed, so what lies behind
+/// stays as it is; the database must not be open.
+///
+/// Commits that were acknowledged are missing in that state, which is why no opening ever does this.
+///
+/// # Errors
+///
+/// What opening would refuse for other reasons than damage to the log.
+pub fn salvage(path: impl AsRef<Path>) -> Result<(View, RecoveryReport)> {
+    let Reading { view, report, .. } = read(path.as_ref(), Reach::Damage)?;
+    Ok((view, report))
+}
+
+/// Makes a new database in the directory `into`, with the state that the one in `path` had before the
+/// record `lsn`: the way on when that record, or something behind it, is damaged. What is in `path` is
+/// not changed. Returns the LSN of the state, one less than `lsn`.
+///
+/// `into` is nothing, or an empty directory; beside it, `into` with `.part` behind its name is used
+/// meanwhile.
+///
+/// ```
+/// use freehold::prelude::*;
+/// # #[cfg(feature = "kv")] {
+/// # let directory = tempfile::tempdir()?;
+/// # let (path, into) = (directory.path().join("old"), directory.path().join("new"));
+/// let db = Database::open(&path)?;
+/// db.transaction(|tx| tx.on::<KvStore>().put(b"key", b"good"))?;
+/// db.transaction(|tx| tx.on::<KvStore>().put(b"key", b"a mistake"))?;
+/// let mistake = db.view().lsn();
+/// db.close()?;
+///
+/// freehold::stop_before(&path, mistake, &into)?;
+/// let db = Database::open(&into)?;
+/// assert_eq!(db.view().on::<KvStore>().get(b"key").as_deref(), Some(&b"good"[..]));
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`inspect_at`]; [`Error::NotEmpty`] if there is something in `into`; those of the disk.
+pub fn stop_before(path: impl AsRef<Path>, lsn: Lsn, into: impl AsRef<Path>) -> Result<Lsn> {
+    let into = into.as_ref();
+    refuse_full(into)?;
+    let view = inspect_at(path, Lsn(lsn.0.saturating_sub(1)))?;
+    found(&view.published, into, &part(into))?;
+    Ok(view.lsn())
+}
+
+/// Reads every file of the database in the directory `path` and says what opening it would find,
+/// the torn tail it would cut included. Nothing is changed; the database must not be open.
+///
+/// # Errors
+///
+/// What opening would refuse.
+pub fn verify(path: impl AsRef<Path>) -> Result<RecoveryReport> {
+    let settings = Settings { check_all: true, ..Options::new().recovery() };
+    recovery::verify(&disk(path.as_ref()), PrimitiveRegistry::linked()?, &settings)
+}
+
+/// What replaying came to, beside what a snapshot says.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Comparison {
+    /// The newest snapshot: the record that it covers.
+    pub snapshot_lsn: Lsn,
+    /// What the snapshot has and replaying has not, or has otherwise: nothing if they agree.
+    pub only_in_snapshot: Vec<StateDigest>,
+    /// What replaying has and the snapshot has not, or has otherwise.
+    pub only_in_replay: Vec<StateDigest>,
+}
+
+/// Reads the newest snapshot of the database in the directory `path`, replays the log up to it from what
+/// lies before, and compares the two states: they differ if an operation does not do again what it did.
+/// `None` if there is no snapshot, or the log does not reach back any more. Nothing is changed; the
+/// database must not be open.
+///
+/// # Errors
+///
+/// What opening would refuse.
+pub fn compare_replay(path: impl AsRef<Path>) -> Result<Option<Comparison>> {
+    let path = path.as_ref();
+    let Some(newest) = snapshot::list(&disk(path))?.snapshots.first().map(|listed| listed.lsn)
+    else {
+        return Ok(None);
+    };
+    let loaded = read(path, Reach::Until(newest))?.view.digest()?;
+    let replayed = match read(path, Reach::Replayed(newest)) {
+        Ok(reading) => reading.view.digest()?,
+        Err(Error::NoLsn { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let without = |these: &[StateDigest], those: &[StateDigest]| {
+        these.iter().filter(|digest| !those.contains(digest)).cloned().collect()
+    };
+    Ok(Some(Comparison {
+        snapshot_lsn: newest,
+        only_in_snapshot: without(&loaded, &replayed),
+        only_in_replay: without(&replayed, &loaded),
+    }))
+}
+
+/// A state that was read, and what of it.
+struct Reading {
+    view: View,
+    database: DatabaseId,
+    report: RecoveryReport,
+}
+
+fn read(path: &Path, reach: Reach) -> Result<Reading> {
+    let registry = PrimitiveRegistry::linked()?;
+    let settings = Settings { reach, ..Options::new().recovery() };
+    let Inspected { mut state, database, report } =
+        recovery::inspect(&disk(path), registry, &settings)?;
+    let published = Arc::new(state.publish_all());
+    Ok(Reading { view: View { published, empty: empty_instances(registry) }, database, report })
+}
+
+/// As [`inspect`], and which database it is.
+#[cfg(feature = "cli")]
+pub(crate) fn inspect_named(path: &Path) -> Result<(View, DatabaseId)> {
+    let Reading { view, database, .. } = read(path, Reach::End)?;
+    Ok((view, database))
+}
+
+pub(super) fn disk(path: &Path) -> DiskRef {
+    Arc::new(OsDisk::new(path))
+}
+
+/// Where a directory is made until it is whole.
+pub(super) fn part(path: &Path) -> PathBuf {
+    let mut name = path.file_name().map_or_else(OsString::new, OsString::from);
+    name.push(".part");
+    path.with_file_name(name)
+}
+
+/// Refuses a directory in which something stands.
+pub(super) fn refuse_full(path: &Path) -> Result<()> {
+    match disk(path).list(Path::new("")) {
+        Ok(listed) if listed.is_empty() => Ok(()),
+        Ok(_) => Err(Error::NotEmpty { path: path.into() }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(Error::io("list", path, source)),
+    }
+}
