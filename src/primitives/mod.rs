@@ -5,7 +5,8 @@
 //! 1. Each is written as any user would write one: with the attributes, through `freehold::…`
 //!    paths alone. `tests/outside/primitives_outside` builds these very files as another crate.
 //! 2. Type IDs and WAL types are fixed for ever: 1 and 0x10–0x1F for `KvStore`, 3 and 0x30–0x3F
-//!    for `EventLog`, 4 and 0x40–0x4F for `StateCell`, 5 and 0x50–0x5F for `TraceStore`, 6 and 0x60–0x6F for `RunIndex`.
+//!    for `EventLog`, 4 and 0x40–0x4F for `StateCell`, 5 and 0x50–0x5F for `TraceStore`, 6 and
+//!    0x60–0x6F for `RunIndex`.
 //!
 //! | feature | primitive | for |
 //! |---|---|---|

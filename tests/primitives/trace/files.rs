@@ -5,7 +5,7 @@ use std::path::Path;
 
 use freehold::primitives::TraceStore;
 use freehold::primitives::trace::{
-    Import, RecordedSpan, TraceFormatError, TreePlace, jaeger, otel_js, otlp, zipkin,
+    Import, RecordedSpan, SpanQuery, TraceFormatError, TreePlace, jaeger, otel_js, otlp, zipkin,
 };
 
 use crate::machine::Machine;
@@ -213,7 +213,6 @@ fn an_agents_trace_is_read_by_what_it_did() {
     for batch in jaeger::parse(&read("jaeger-ui/genaiTestTrace.json")).unwrap().batches {
         traces.record(batch).unwrap();
     }
-    use freehold::primitives::trace::SpanQuery;
     let chat = SpanQuery::new().attribute("gen_ai.operation.name", "chat");
     let raw = read("jaeger-ui/genaiTestTrace.json");
     assert_eq!(traces.find(&chat).count(), raw.matches("\"value\": \"chat\"").count());

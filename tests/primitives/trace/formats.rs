@@ -80,8 +80,8 @@ fn what_is_wrong_is_said_with_its_place() {
             ".startTimeUnixNano: is -1, expected an integer from 0 to 2^64 - 1",
         ),
         (
-            r#""startTimeUnixNano": 1e18"#,
-            ".startTimeUnixNano: is 1e18, expected an integer from 0 to 2^64 - 1",
+            r#""startTimeUnixNano": 1.5"#,
+            ".startTimeUnixNano: is 1.5, expected an integer from 0 to 2^64 - 1",
         ),
         (
             r#""flags": "4294967296""#,
@@ -106,7 +106,6 @@ fn what_is_wrong_is_said_with_its_place() {
         (r#""links": [{"spanId": 7}]"#, ".links[0].spanId: is 7, expected text"),
     ] {
         let error = otlp::parse(&with(member)).unwrap_err().to_string();
-        let error = error.replace("1e+18", "1e18").replace("1000000000000000000.0", "1e18");
         assert_eq!(error, format!("{at}{said}"));
     }
     let long = with(&format!(r#""kind": "{}""#, "é".repeat(100)));

@@ -5,7 +5,6 @@ mod formats;
 mod model;
 mod trees;
 
-use freehold::prelude::*;
 use freehold::primitives::trace::{
     AnyValue, Attributes, Batch, Origin, Resource, Span, SpanEvent, SpanId, SpanKey, SpanKind,
     SpanLink, SpanQuery, Status, StatusCode, TraceId,

@@ -9,3 +9,5 @@ pub mod kv;
 pub mod run;
 #[path = "../../../../src/primitives/state.rs"]
 pub mod state;
+#[path = "../../../../src/primitives/trace/mod.rs"]
+pub mod trace;
