@@ -66,8 +66,9 @@
 //! | `kv` | `primitives::KvStore`, type ID 1 |
 //! | `event` | `primitives::EventLog`, type ID 3 |
 //! | `state` | `primitives::StateCell`, type ID 4 |
+//! | `trace` | `primitives::TraceStore`, type ID 5 |
 //! | `run` | `primitives::RunIndex`, type ID 6 |
-//! | `full` | these four |
+//! | `full` | all of these |
 //! | `testing` | `testing`: the conformance kit, the simulated disk, the clock that stands still |
 //! | `cli` | the tool `freehold`, also as `cli::main` |
 //!

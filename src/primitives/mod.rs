@@ -5,13 +5,15 @@
 //! 1. Each is written as any user would write one: with the attributes, through `freehold::…`
 //!    paths alone. `tests/outside/primitives_outside` builds these very files as another crate.
 //! 2. Type IDs and WAL types are fixed for ever: 1 and 0x10–0x1F for `KvStore`, 3 and 0x30–0x3F
-//!    for `EventLog`, 4 and 0x40–0x4F for `StateCell`, 6 and 0x60–0x6F for `RunIndex`.
+//!    for `EventLog`, 4 and 0x40–0x4F for `StateCell`, 5 and 0x50–0x5F for `TraceStore`, 6 and
+//!    0x60–0x6F for `RunIndex`.
 //!
 //! | feature | primitive | for |
 //! |---|---|---|
 //! | `kv` | `KvStore` | byte keys and values, in order; compare-and-swap, ranges |
 //! | `event` | `EventLog` | named streams of events, and one order of all of them |
 //! | `state` | `StateCell` | named cells that change by compare-and-set, along declared moves |
+//! | `trace` | `TraceStore` | spans of OpenTelemetry's model, and the trees they make |
 //! | `run` | `RunIndex` | which runs there are, how they stand, found by what is known of them |
 
 #![expect(
@@ -28,6 +30,8 @@ pub mod kv;
 pub mod run;
 #[cfg(feature = "state")]
 pub mod state;
+#[cfg(feature = "trace")]
+pub mod trace;
 #[cfg(any(feature = "json", feature = "trace"))]
 pub mod value;
 
@@ -41,5 +45,7 @@ pub use kv::{KeyBounds, KeyRange, KvError, KvStore, Pairs};
 pub use run::{IndexedRun, RunCounts, RunError, RunIndex, RunOutcome, RunStatus};
 #[cfg(feature = "state")]
 pub use state::{Cell, Expected, StateCell, StateError, StateMachine};
+#[cfg(feature = "trace")]
+pub use trace::{TraceError, TraceStore};
 #[cfg(any(feature = "json", feature = "trace"))]
 pub use value::{JSON_DEPTH_MAX, Json, JsonError};

@@ -11,3 +11,4 @@ mod machine;
 mod run;
 mod state;
 mod together;
+mod trace;

@@ -9,3 +9,5 @@ pub mod kv;
 pub mod run;
 #[path = "../../../../src/primitives/state/mod.rs"]
 pub mod state;
+#[path = "../../../../src/primitives/trace/mod.rs"]
+pub mod trace;

@@ -1,15 +1,22 @@
-//! `primitives_outside DIRECTORY` writes with each of the four primitives, opens again and reads.
+//! `primitives_outside DIRECTORY` writes with each of the primitives, opens again and reads.
 
 use freehold::prelude::*;
 use primitives_outside::event::{EventLog, Payload};
 use primitives_outside::kv::KvStore;
 use primitives_outside::run::{RunIndex, RunOutcome};
 use primitives_outside::state::{Expected, StateCell};
+use primitives_outside::trace::{TraceStore, otlp, zipkin};
+
+const SPANS: &str = r#"[{"traceId": "1", "id": "2", "parentId": "3", "tags": {"k": "v"}}]"#;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = std::env::args_os().nth(1).ok_or("usage: primitives_outside DIRECTORY")?;
     let db = Database::open(&directory)?;
+    let import = zipkin::parse(SPANS)?;
     db.transaction(|tx| {
+        for batch in &import.batches {
+            tx.on::<TraceStore>().record(batch.clone())?;
+        }
         tx.on::<KvStore>().put(b"key", b"value")?;
         tx.on::<EventLog>().append("stream", "type", Payload::bytes("payload"))?;
         tx.on::<StateCell>().set("cell", b"one")?;
@@ -28,7 +35,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(view.on::<EventLog>().tail("stream", 1).count(), 1);
     assert_eq!(view.on::<StateCell>().get("cell").map(|cell| &cell.value()[..]), Some(&b"two"[..]));
     assert!(view.on::<RunIndex>().counts().completed > 0);
-    assert_eq!(PrimitiveRegistry::linked()?.list().len(), 4);
-    println!("four primitives from outside");
+    let exported = otlp::export(view.on::<TraceStore>().iter());
+    assert_eq!(otlp::parse(&exported)?.batches, import.batches);
+    assert_eq!(PrimitiveRegistry::linked()?.list().len(), 5);
+    println!("five primitives from outside");
     Ok(())
 }
