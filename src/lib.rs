@@ -64,10 +64,11 @@
 //! | feature | gives |
 //! |---|---|
 //! | `kv` | `primitives::KvStore`, type ID 1 |
+//! | `json` | `primitives::JsonStore`, type ID 2 |
 //! | `event` | `primitives::EventLog`, type ID 3 |
 //! | `state` | `primitives::StateCell`, type ID 4 |
 //! | `run` | `primitives::RunIndex`, type ID 6 |
-//! | `full` | these four |
+//! | `full` | all of these |
 //! | `testing` | `testing`: the conformance kit, the simulated disk, the clock that stands still |
 //! | `cli` | the tool `freehold`, also as `cli::main` |
 //!

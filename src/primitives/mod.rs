@@ -4,12 +4,14 @@
 //!
 //! 1. Each is written as any user would write one: with the attributes, through `freehold::…`
 //!    paths alone. `tests/outside/primitives_outside` builds these very files as another crate.
-//! 2. Type IDs and WAL types are fixed for ever: 1 and 0x10–0x1F for `KvStore`, 3 and 0x30–0x3F
-//!    for `EventLog`, 4 and 0x40–0x4F for `StateCell`, 6 and 0x60–0x6F for `RunIndex`.
+//! 2. Type IDs and WAL types are fixed for ever: 1 and 0x10–0x1F for `KvStore`, 2 and 0x20–0x2F
+//!    for `JsonStore`, 3 and 0x30–0x3F for `EventLog`, 4 and 0x40–0x4F for `StateCell`, 6 and
+//!    0x60–0x6F for `RunIndex`.
 //!
 //! | feature | primitive | for |
 //! |---|---|---|
 //! | `kv` | `KvStore` | byte keys and values, in order |
+//! | `json` | `JsonStore` | JSON documents: pointers, patches, merge patches, JSONPath |
 //! | `event` | `EventLog` | named streams of events that are only ever appended to |
 //! | `state` | `StateCell` | named cells that change by compare-and-set |
 //! | `run` | `RunIndex` | which runs there are, how they stand, which a crash interrupted |
@@ -22,6 +24,8 @@
 
 #[cfg(feature = "event")]
 pub mod event;
+#[cfg(feature = "json")]
+pub mod json;
 #[cfg(feature = "kv")]
 pub mod kv;
 #[cfg(feature = "run")]
@@ -33,6 +37,8 @@ pub mod value;
 
 #[cfg(feature = "event")]
 pub use event::{Event, EventError, EventLog, JsonText, NotJson, Payload};
+#[cfg(feature = "json")]
+pub use json::{JsonDocument, JsonMatch, JsonProblem, JsonStore, JsonStoreError};
 #[cfg(feature = "kv")]
 pub use kv::{KeyRange, KvStore, Pairs};
 #[cfg(feature = "run")]

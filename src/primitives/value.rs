@@ -252,6 +252,34 @@ impl TryFrom<Value> for Json {
     }
 }
 
+impl From<&str> for Json {
+    /// A text that is a value, not one to be read: that is [`Json::parse`].
+    fn from(text: &str) -> Json {
+        Json(Node::Text(text.into()))
+    }
+}
+
+impl From<bool> for Json {
+    fn from(is: bool) -> Json {
+        Json(Node::Bool(is))
+    }
+}
+
+impl From<u64> for Json {
+    fn from(number: u64) -> Json {
+        Json(Node::Number(JsonNumber::Natural(number)))
+    }
+}
+
+impl From<i64> for Json {
+    fn from(number: i64) -> Json {
+        Json(Node::Number(match u64::try_from(number) {
+            Ok(natural) => JsonNumber::Natural(natural),
+            Err(_) => JsonNumber::Negative(number),
+        }))
+    }
+}
+
 /// From its canonical text, or any other.
 impl TryFrom<String> for Json {
     type Error = JsonError;

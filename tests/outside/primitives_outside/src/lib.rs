@@ -3,9 +3,13 @@
 
 #[path = "../../../../src/primitives/event.rs"]
 pub mod event;
+#[path = "../../../../src/primitives/json/mod.rs"]
+pub mod json;
 #[path = "../../../../src/primitives/kv.rs"]
 pub mod kv;
 #[path = "../../../../src/primitives/run.rs"]
 pub mod run;
 #[path = "../../../../src/primitives/state.rs"]
 pub mod state;
+#[path = "../../../../src/primitives/value.rs"]
+pub mod value;

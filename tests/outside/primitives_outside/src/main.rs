@@ -1,16 +1,20 @@
-//! `primitives_outside DIRECTORY` writes with each of the four primitives, opens again and reads.
+//! `primitives_outside DIRECTORY` writes with each of the primitives, opens again and reads.
 
 use freehold::prelude::*;
 use primitives_outside::event::{EventLog, Payload};
+use primitives_outside::json::JsonStore;
 use primitives_outside::kv::KvStore;
 use primitives_outside::run::{RunIndex, RunOutcome};
 use primitives_outside::state::{Expected, StateCell};
+use primitives_outside::value::Json;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = std::env::args_os().nth(1).ok_or("usage: primitives_outside DIRECTORY")?;
     let db = Database::open(&directory)?;
     db.transaction(|tx| {
         tx.on::<KvStore>().put(b"key", b"value")?;
+        tx.on::<JsonStore>().put("document", &Json::from("one"))?;
+        tx.on::<JsonStore>().set("document", "", &Json::from("two"))?;
         tx.on::<EventLog>().append("stream", "type", Payload::bytes("payload"))?;
         tx.on::<StateCell>().set("cell", b"one")?;
         tx.on::<StateCell>().transition("cell", Expected::value("one"), b"two")?;
@@ -25,10 +29,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let db = Database::open(&directory)?;
     let view = db.view();
     assert_eq!(view.on::<KvStore>().get("key").as_deref(), Some(&b"value"[..]));
+    assert_eq!(view.on::<JsonStore>().at("document", "")?.as_str(), Some("two"));
     assert_eq!(view.on::<EventLog>().tail("stream", 1).count(), 1);
     assert_eq!(view.on::<StateCell>().get("cell").map(|cell| &cell.value()[..]), Some(&b"two"[..]));
     assert!(view.on::<RunIndex>().counts().completed > 0);
-    assert_eq!(PrimitiveRegistry::linked()?.list().len(), 4);
-    println!("four primitives from outside");
+    assert_eq!(PrimitiveRegistry::linked()?.list().len(), 5);
+    println!("five primitives from outside");
     Ok(())
 }
