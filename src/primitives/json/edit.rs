@@ -296,8 +296,7 @@ impl Draft {
 
 /// The pointer that `text` is.
 pub(super) fn parsed(text: &str) -> Result<&Pointer, JsonProblem> {
-    Pointer::parse(text)
-        .map_err(|error| JsonProblem::NoPointer { found: error.to_string().into() })
+    Pointer::parse(text).map_err(|error| JsonProblem::NoPointer { found: error.to_string().into() })
 }
 
 fn index(token: &Token<'_>) -> Result<Index, JsonProblem> {

@@ -70,7 +70,7 @@ pub enum JsonProblem {
         /// What is wrong with it.
         found: Box<str>,
     },
-    /// There is no member of this name, or no such document.
+    /// There is no member of this name.
     #[error("no member {member:?}")]
     NoMember {
         /// The name.

@@ -325,18 +325,13 @@ impl JsonStore {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn relative(
-        &self,
-        name: &str,
-        from: &str,
-        relative: &str,
-    ) -> Result<Json, JsonStoreError> {
+    pub fn relative(&self, name: &str, from: &str, relative: &str) -> Result<Json, JsonStoreError> {
         relative::relative(self.value(name)?, from, relative)
             .map_err(|problem| place(name, relative, problem))
     }
 
-    /// The values of the document `name` that a JSONPath query (RFC 9535) gives, in the order that
-    /// the RFC leaves or else in that of the members' names.
+    /// The values of the document `name` that a JSONPath query (RFC 9535) gives, in the order of the
+    /// RFC; what it leaves open goes by the members' names.
     ///
     /// It reads the whole document. A query with several `..` can give many more values than there
     /// are in the document.

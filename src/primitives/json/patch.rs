@@ -36,8 +36,7 @@ pub(super) fn patch(draft: &mut Draft, name: &str, patch: &Json) -> Result<(), J
 fn apply<'a>(draft: &mut Draft, operation: &'a PatchOperation) -> Result<(), Refused<'a>> {
     let path = operation.path();
     let at = |pointer| move |problem| (pointer, problem);
-    let given =
-        |value| Json::try_from(value).map_err(|error| (path, JsonProblem::Value(error)));
+    let given = |value| Json::try_from(value).map_err(|error| (path, JsonProblem::Value(error)));
     match operation {
         PatchOperation::Add(add) => draft.add(path, given(&add.value)?).map_err(at(path)),
         PatchOperation::Remove(_) => draft.remove(path).map(drop).map_err(at(path)),

@@ -9,8 +9,7 @@ use super::JsonStoreError;
 use super::edit::Step;
 use super::value::Json;
 
-/// How deep the brackets of a query are nested at most, and how deep its parentheses: reading a
-/// query takes time that doubles with each filter inside a filter, and stack for each.
+/// How deep the brackets of a query are nested at most, and how deep its parentheses.
 const BRACKETS_MAX: usize = 8;
 const PARENTHESES_MAX: usize = 32;
 
@@ -86,17 +85,41 @@ fn push_letter(path: &mut String, letter: char) {
 
 /// Reads a query.
 pub(super) fn parsed(query: &str) -> Result<JsonPath, JsonStoreError> {
-    let refused = |found: String| JsonStoreError::NoQuery {
-        query: query.into(),
-        found: found.into(),
-    };
-    if is_nested_too_deep(query) {
-        return Err(refused(format!(
-            "nests brackets more than {BRACKETS_MAX} deep or parentheses more than \
-             {PARENTHESES_MAX} deep"
-        )));
-    }
+    let refused =
+        |found: String| JsonStoreError::NoQuery { query: query.into(), found: found.into() };
+    bounded(query).map_err(|found| refused(found.to_owned()))?;
     JsonPath::parse(query).map_err(|error| refused(error.to_string()))
+}
+
+/// Refuses what the library cannot be given: its time doubles with each filter inside a filter, its
+/// stack grows with each parenthesis, and it panics where a query ends inside an escape of a text.
+fn bounded(query: &str) -> Result<(), &'static str> {
+    let (mut brackets, mut parentheses) = (0_usize, 0_usize);
+    let mut letters = query.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '[' => brackets += 1,
+            ']' => brackets = brackets.saturating_sub(1),
+            '(' => parentheses += 1,
+            ')' => parentheses = parentheses.saturating_sub(1),
+            '\'' | '"' => loop {
+                match letters.next() {
+                    None => return Err("a text has no end"),
+                    Some('\\') => drop(letters.next()),
+                    Some(inside) if inside == letter => break,
+                    Some(_) => {}
+                }
+            },
+            _ => {}
+        }
+        if brackets > BRACKETS_MAX {
+            return Err("brackets are nested more than 8 deep");
+        }
+        if parentheses > PARENTHESES_MAX {
+            return Err("parentheses are nested more than 32 deep");
+        }
+    }
+    Ok(())
 }
 
 /// The values of `document` that `query` gives.
@@ -117,29 +140,4 @@ fn step(element: &PathElement<'_>) -> Step {
         PathElement::Name(name) => Step::Member((*name).into()),
         PathElement::Index(index) => Step::Element(*index as u64),
     }
-}
-
-fn is_nested_too_deep(query: &str) -> bool {
-    let (mut brackets, mut parentheses) = (0_usize, 0_usize);
-    let mut letters = query.chars();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '[' => brackets += 1,
-            ']' => brackets = brackets.saturating_sub(1),
-            '(' => parentheses += 1,
-            ')' => parentheses = parentheses.saturating_sub(1),
-            '\'' | '"' => {
-                while let Some(inside) = letters.next().filter(|inside| *inside != letter) {
-                    if inside == '\\' {
-                        letters.next();
-                    }
-                }
-            }
-            _ => {}
-        }
-        if brackets > BRACKETS_MAX || parentheses > PARENTHESES_MAX {
-            return true;
-        }
-    }
-    false
 }

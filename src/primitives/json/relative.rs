@@ -31,9 +31,8 @@ pub(super) fn relative(whole: &Json, from: &str, relative: &str) -> Result<Json,
         let moved = if sign == "+" { index.checked_add(by) } else { index.checked_sub(by) };
         *index = moved.ok_or_else(|| JsonProblem::NoIndex { found: relative.into() })?;
     }
-    let here = whole
-        .follow(&path)
-        .ok_or_else(|| JsonProblem::NoIndex { found: relative.into() })?;
+    let here =
+        whole.follow(&path).ok_or_else(|| JsonProblem::NoIndex { found: relative.into() })?;
     match (down, path.last()) {
         (Some(down), _) => Ok(here.found(down)?.1.clone()),
         (None, Some(Step::Member(name))) => Ok(Json::from(&**name)),

@@ -27,9 +27,8 @@ fn a_document_is_made_replaced_and_removed_as_a_whole() {
         let document = view.on::<JsonStore>().document("a").unwrap();
         assert_eq!((document.created(), document.changed(), document.lsn()), (time, time, lsn));
     }
-    let (old, lsn, later) = machine.commit(|tx| {
-        Ok((tx.on::<JsonStore>().put("a", &json("[3]"))?, tx.lsn(), tx.timestamp()))
-    });
+    let (old, lsn, later) = machine
+        .commit(|tx| Ok((tx.on::<JsonStore>().put("a", &json("[3]"))?, tx.lsn(), tx.timestamp())));
     assert_eq!(old, Some(json("[1]")));
     {
         let view = machine.db.view();
@@ -39,7 +38,10 @@ fn a_document_is_made_replaced_and_removed_as_a_whole() {
     assert_eq!(machine.commit(|tx| tx.on::<JsonStore>().put("b", &json("{}"))), None);
     assert_eq!(machine.commit(|tx| tx.on::<JsonStore>().remove("b")), Some(json("{}")));
     assert_eq!(machine.commit(|tx| tx.on::<JsonStore>().remove("b")), None);
-    assert_eq!(machine.commit(|tx| tx.on::<JsonStore>().set("a", "", &json("4"))), Some(json("[3]")));
+    assert_eq!(
+        machine.commit(|tx| tx.on::<JsonStore>().set("a", "", &json("4"))),
+        Some(json("[3]"))
+    );
     assert_eq!(machine.commit(|tx| tx.on::<JsonStore>().delete("a", "")), json("4"));
     assert!(machine.db.view().on::<JsonStore>().is_empty());
     let operations: [fn(&mut Transaction<'_>) -> Result<()>; 4] = [
@@ -97,18 +99,14 @@ fn a_place_is_set_and_deleted_where_its_parent_is() {
             Err(place(pointer, delete.clone())),
             "{pointer}"
         );
-        machine.refused(place(pointer, set), |tx| {
-            tx.on::<JsonStore>().set("d", pointer, &json("1"))
-        });
+        machine
+            .refused(place(pointer, set), |tx| tx.on::<JsonStore>().set("d", pointer, &json("1")));
         machine.refused(place(pointer, delete), |tx| tx.on::<JsonStore>().delete("d", pointer));
     }
     // A member can be new, an element after the last cannot be deleted.
     let error = refusal(&machine, |tx| tx.on::<JsonStore>().delete("d", "/list/-"));
     assert_eq!(error, place("/list/-", array(2, 2)));
-    assert_eq!(
-        error.to_string(),
-        r#"document d at "/list/-": index is 2, expected less than 2"#
-    );
+    assert_eq!(error.to_string(), r#"document d at "/list/-": index is 2, expected less than 2"#);
     for pointer in ["a", "/~", "/a~2b"] {
         let error = refusal(&machine, |tx| tx.on::<JsonStore>().set("d", pointer, &json("1")));
         assert!(
@@ -124,7 +122,8 @@ fn a_place_is_set_and_deleted_where_its_parent_is() {
 fn a_relative_pointer_goes_up_along_and_down() {
     let machine = Machine::new();
     // The example of the draft's section 5.1.
-    let document = json(r#"{"foo": ["bar", "baz", "biz"], "highly": {"nested": {"objects": true}}}"#);
+    let document =
+        json(r#"{"foo": ["bar", "baz", "biz"], "highly": {"nested": {"objects": true}}}"#);
     commit(&machine, |tx| tx.on::<JsonStore>().create("d", &document));
     let view = machine.db.view();
     let documents = view.on::<JsonStore>();
@@ -155,11 +154,8 @@ fn a_relative_pointer_goes_up_along_and_down() {
         ("/foo/3", "0", JsonProblem::NoElement { index: 3, below: 3 }),
     ] {
         let error = documents.relative("d", from, relative).unwrap_err();
-        let expected = JsonStoreError::Place {
-            name: "d".into(),
-            pointer: relative.into(),
-            problem: expected,
-        };
+        let expected =
+            JsonStoreError::Place { name: "d".into(), pointer: relative.into(), problem: expected };
         assert_eq!(error, expected);
     }
 }
@@ -243,7 +239,8 @@ fn a_failed_patch_says_where_and_changes_nothing() {
 #[test]
 fn a_test_compares_numbers_by_what_they_are_worth() {
     let machine = Machine::new();
-    let document = r#"{"a": 1, "b": [1.0, {"c": -0.0}], "d": 9007199254740993, "e": -2, "f": 1e300}"#;
+    let document =
+        r#"{"a": 1, "b": [1.0, {"c": -0.0}], "d": 9007199254740993, "e": -2, "f": 1e300}"#;
     commit(&machine, |tx| tx.on::<JsonStore>().create("d", &json(document)));
     let before = state(&machine.db);
     let test = |pointer: &str, value: &str| {
@@ -282,7 +279,18 @@ fn a_test_compares_numbers_by_what_they_are_worth() {
 #[test]
 fn documents_are_listed_by_prefix_from_either_end() {
     let mut machine = Machine::new();
-    let names = ["", "a", "a/1", "a/2", "a\u{10ffff}", "a\u{10ffff}\u{10ffff}", "b", "ß", "\u{d7ff}x", "\u{e000}"];
+    let names = [
+        "",
+        "a",
+        "a/1",
+        "a/2",
+        "a\u{10ffff}",
+        "a\u{10ffff}\u{10ffff}",
+        "b",
+        "ß",
+        "\u{d7ff}x",
+        "\u{e000}",
+    ];
     machine.commit(|tx| {
         names.iter().try_for_each(|name| tx.on::<JsonStore>().create(name, &Json::from(*name)))
     });
@@ -308,8 +316,7 @@ fn a_query_that_nests_too_deep_is_refused_at_once() {
     let view = machine.db.view();
     let documents = view.on::<JsonStore>();
     let filters = |depth: usize| format!("${}{}", "[?@".repeat(depth), "]".repeat(depth));
-    let parentheses =
-        |depth: usize| format!("$[?{}@.a{}]", "(".repeat(depth), ")".repeat(depth));
+    let parentheses = |depth: usize| format!("$[?{}@.a{}]", "(".repeat(depth), ")".repeat(depth));
     assert!(documents.query("d", &filters(8)).is_ok());
     assert!(documents.query("d", &parentheses(32)).is_ok());
     // Brackets inside of names count for nothing.
@@ -348,7 +355,9 @@ fn a_change_inside_a_large_document_costs_its_path() {
     let start = Instant::now();
     let _copied = document.to_value();
     let whole = start.elapsed();
-    println!("json: set at a path of a document of {bytes} bytes: {each:?}; the document as a whole: {whole:?}");
+    println!(
+        "json: set at a path of a document of {bytes} bytes: {each:?}; the document as a whole: {whole:?}"
+    );
     assert!(each * 20 < whole, "{each:?} for a path, {whole:?} for the whole");
 
     // And through the log: a set is a small entry, whatever the document.

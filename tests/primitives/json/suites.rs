@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use freehold::prelude::*;
 use freehold::primitives::{Json, JsonProblem, JsonStore, JsonStoreError};
+use freehold::testing::Random;
 use serde_json::Value;
 
 use super::{commit, holds, refusal, thrice, value};
@@ -176,4 +177,43 @@ fn every_query_of_the_compliance_suite_gives_what_it_should() {
         "json: JSONPath compliance suite: {answered} queries answered with values and paths, \
          {refused} refused; the same after a crash and after a close"
     );
+}
+
+#[test]
+fn no_query_panics_or_takes_long() {
+    let suite = value("json-suites/jsonpath/cts.json");
+    let selectors: Vec<Vec<char>> = suite["tests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|case| case["selector"].as_str().unwrap().chars().collect())
+        .collect();
+    let machine = Machine::new();
+    let document = super::json(r#"{"a": [{"b": 1}, {"b": "x"}, [1, 2.5, null]], "b": {"a": {}}}"#);
+    commit(&machine, |tx| tx.on::<JsonStore>().create("d", &document));
+    let view = machine.db.view();
+    let documents = view.on::<JsonStore>();
+    let seed = Random::seed_from_env(0x7061_7468);
+    let mut random = Random::new(seed);
+    let mut below = |bound: usize| random.below(bound as u64) as usize;
+    let mut answered = 0;
+    for _ in 0..20_000 {
+        // A query with a piece of another one in it, and perhaps without its end.
+        let mut query = selectors[below(selectors.len())].clone();
+        let piece = &selectors[below(selectors.len())];
+        let start = below(piece.len() + 1);
+        let end = start + below(piece.len() + 1 - start);
+        let at = below(query.len() + 1);
+        query.splice(at..at, piece[start..end].iter().copied());
+        query.truncate(query.len() - below(query.len() + 1) * below(2));
+        let query: String = query.into_iter().collect();
+        let start = std::time::Instant::now();
+        answered += usize::from(documents.query("d", &query).is_ok());
+        assert!(start.elapsed().as_secs() < 2, "seed {seed}: {query}");
+    }
+    for query in ["$['\\u", "$[\"\\uD83D\\uD", "$['"] {
+        let error = documents.query("d", query).unwrap_err();
+        assert!(error.to_string().ends_with("a text has no end"), "{error}");
+    }
+    assert!(answered > 100);
 }
