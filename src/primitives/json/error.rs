@@ -112,9 +112,9 @@ pub enum JsonProblem {
     #[error("value is {}, expected {}", Short(found), Short(expected))]
     Unequal {
         /// What is there.
-        found: Json,
+        found: Box<Json>,
         /// What the patch expects.
-        expected: Json,
+        expected: Box<Json>,
     },
     /// The value cannot be part of a document there.
     #[error(transparent)]

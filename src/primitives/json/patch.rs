@@ -62,7 +62,8 @@ fn apply<'a>(draft: &mut Draft, operation: &'a PatchOperation) -> Result<(), Ref
             if same(found, &expected) {
                 return Ok(());
             }
-            Err((path, JsonProblem::Unequal { found: found.clone(), expected }))
+            let (found, expected) = (Box::new(found.clone()), Box::new(expected));
+            Err((path, JsonProblem::Unequal { found, expected }))
         }
     }
 }
