@@ -63,6 +63,31 @@ fn a_document_is_made_replaced_and_removed_as_a_whole() {
 }
 
 #[test]
+fn a_document_has_the_time_of_its_last_change() {
+    let mut machine = Machine::new();
+    let created = machine.commit(|tx| {
+        tx.on::<JsonStore>().create("d", &json(r#"{"a": 1}"#))?;
+        Ok(tx.timestamp())
+    });
+    let changes: [fn(&mut Transaction<'_>) -> Result<()>; 4] = [
+        |tx| tx.on::<JsonStore>().set("d", "/b", &json("2")).map(drop),
+        |tx| tx.on::<JsonStore>().delete("d", "/b").map(drop),
+        |tx| tx.on::<JsonStore>().patch("d", &json(r#"[{"op": "remove", "path": "/a"}]"#)),
+        |tx| tx.on::<JsonStore>().merge("d", &json(r#"{"a": 3}"#)),
+    ];
+    for change in changes {
+        let (changed, lsn) = machine.commit(|tx| {
+            change(tx)?;
+            Ok((tx.timestamp(), tx.lsn()))
+        });
+        let view = machine.db.view();
+        let document = view.on::<JsonStore>().document("d").unwrap();
+        let found = (document.created(), document.changed(), document.lsn());
+        assert_eq!(found, (created, changed, lsn));
+    }
+}
+
+#[test]
 fn a_place_is_set_and_deleted_where_its_parent_is() {
     let mut machine = Machine::new();
     let document = json(r#"{"a": {"b/c": 1}, "list": [1, 2], "": 0}"#);
