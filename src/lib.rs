@@ -64,6 +64,7 @@
 //! | feature | gives |
 //! |---|---|
 //! | `kv` | `primitives::KvStore`, type ID 1 |
+//! | `json` | `primitives::JsonStore`, type ID 2 |
 //! | `event` | `primitives::EventLog`, type ID 3 |
 //! | `state` | `primitives::StateCell`, type ID 4 |
 //! | `trace` | `primitives::TraceStore`, type ID 5 |
@@ -124,14 +125,6 @@ mod lines;
 pub mod testing;
 
 // The primitives that ship with freehold.
-#[cfg(any(
-    feature = "kv",
-    feature = "json",
-    feature = "event",
-    feature = "state",
-    feature = "trace",
-    feature = "run",
-))]
 pub mod primitives;
 
 // The tool.

@@ -11,11 +11,4 @@ pub use crate::{
     RunTransaction, RunView, Timestamp, Transaction, View,
 };
 
-#[cfg(feature = "event")]
-pub use crate::primitives::EventLog;
-#[cfg(feature = "kv")]
-pub use crate::primitives::KvStore;
-#[cfg(feature = "run")]
-pub use crate::primitives::RunIndex;
-#[cfg(feature = "state")]
-pub use crate::primitives::StateCell;
+pub use crate::primitives::shipped::*;

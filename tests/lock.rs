@@ -197,7 +197,8 @@ fn main_without_orders() -> String {
 #[test]
 fn the_tools_own_registry_is_read_from_its_binary_too_also_when_it_is_stripped() {
     let linked = freehold(&["registry", "--json"]).expect(0, &[]).out;
-    assert_eq!(linked.lines().count(), 4);
+    let count = linked.lines().count();
+    assert!(count >= 4, "{linked}");
     let first: Value = serde_json::from_str(linked.lines().next().unwrap()).unwrap();
     assert_eq!((&first["primitive"], &first["type_id"]), (&"kv".into(), &1.into()));
     assert_eq!(first["operations"][0]["arguments"], "(key: [u8], value: [u8])");
@@ -205,7 +206,8 @@ fn the_tools_own_registry_is_read_from_its_binary_too_also_when_it_is_stripped()
     let binary = env!("CARGO_BIN_EXE_freehold");
     let read = |path: &str| freehold(&["registry", "--json", "--binary", path]).expect(0, &[]).out;
     assert_eq!(read(binary), linked);
-    let listed = freehold(&["registry", "--binary", binary]).expect(0, &["\n4 primitives\n"]);
+    let listed = freehold(&["registry", "--binary", binary])
+        .expect(0, &[&format!("\n{count} primitives\n")]);
     assert_eq!(freehold(&["registry"]).out, listed.out);
     assert!(listed.out.starts_with("kv  type ID 0x01, WAL types 0x10..=0x14\n"), "{}", listed.out);
 

@@ -6,7 +6,8 @@
 //!    path, whatever the size of the document.
 //! 2. An integer from −2⁶³ to 2⁶⁴ − 1 is kept exactly, and one beyond is refused, never rounded.
 //!    Whatever is written with a fraction or an exponent is a binary64 number (RFC 8259 §6): the
-//!    nearest, and `1.0` stays apart from `1`.
+//!    nearest, and `1.0` stays apart from `1`. Wherever this file is built, `serde_json` has its feature
+//!    `float_roundtrip`: without it many a number is read as a neighbour of the nearest.
 //! 3. Of members with the same name the last one counts. Members stand in the order of their names'
 //!    bytes.
 //! 4. Arrays and objects are nested at most [`JSON_DEPTH_MAX`] deep, so nothing that walks a value
@@ -252,6 +253,34 @@ impl TryFrom<Value> for Json {
     }
 }
 
+impl From<&str> for Json {
+    /// A text that is a value, not one to be read: that is [`Json::parse`].
+    fn from(text: &str) -> Json {
+        Json(Node::Text(text.into()))
+    }
+}
+
+impl From<bool> for Json {
+    fn from(is: bool) -> Json {
+        Json(Node::Bool(is))
+    }
+}
+
+impl From<u64> for Json {
+    fn from(number: u64) -> Json {
+        Json(Node::Number(JsonNumber::Natural(number)))
+    }
+}
+
+impl From<i64> for Json {
+    fn from(number: i64) -> Json {
+        Json(Node::Number(match u64::try_from(number) {
+            Ok(natural) => JsonNumber::Natural(natural),
+            Err(_) => JsonNumber::Negative(number),
+        }))
+    }
+}
+
 /// From its canonical text, or any other.
 impl TryFrom<String> for Json {
     type Error = JsonError;
@@ -431,6 +460,19 @@ mod tests {
         assert_eq!(Json::parse(r#"{"\"1": [1, -9223372036854775809]}"#), integer(12));
         assert!(matches!(Json::parse("1e1000"), Err(JsonError::Syntax { line: 1, .. })));
         assert_ne!(Json::parse("1").unwrap(), Json::parse("1.0").unwrap());
+    }
+
+    #[test]
+    fn a_number_is_read_back_as_it_was() {
+        let mut random = freehold::testing::Random::new(1);
+        for _ in 0..100_000 {
+            let number = f64::from_bits(random.next_u64());
+            if number.is_finite() {
+                let text = Json(Node::Number(JsonNumber::Float(number))).to_string();
+                let read = Json::parse(&text).unwrap();
+                assert_eq!(read.as_f64().map(f64::to_bits), Some(number.to_bits()), "{text}");
+            }
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 #![cfg(all(feature = "full", feature = "testing"))]
 
 mod event;
+mod json;
 mod kv;
 mod kv_trace;
 mod machine;

