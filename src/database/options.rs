@@ -55,6 +55,7 @@ pub struct Options {
     pub(crate) on_warning: Option<Warn>,
     pub(crate) unsynced_bytes_max: usize,
     pub(crate) threads: usize,
+    pub(crate) build_indexes: bool,
     pub(crate) clock: Clock,
     pub(crate) progress: Option<ProgressFn>,
     pub(crate) disk: Option<DiskRef>,
@@ -105,6 +106,7 @@ impl Default for Options {
             on_warning: None,
             unsynced_bytes_max: UNSYNCED_BYTES_MAX_DEFAULT,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
+            build_indexes: false,
             clock: clock::system(),
             progress: None,
             disk: None,
@@ -197,6 +199,22 @@ impl Options {
         self
     }
 
+    /// Whether opening builds the [`Deferred`](crate::Deferred) indexes of what it recovered, in
+    /// parallel over instances, so that no first use waits for them. Default: no, so that opening is
+    /// fast: each is built when it is first used.
+    ///
+    /// ```
+    /// # use freehold::prelude::*;
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path();
+    /// let db = Options::new().build_indexes(true).open(path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn build_indexes(mut self, yes: bool) -> Options {
+        self.build_indexes = yes;
+        self
+    }
+
     /// Where timestamps come from. A record's timestamp is never below its predecessor's, whatever
     /// the clock says. Default: the operating system's clock.
     pub fn clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Options {
@@ -245,6 +263,7 @@ impl Options {
             require_linked: self.require_linked,
             detached: self.detached.clone(),
             threads: self.threads,
+            build_indexes: self.build_indexes,
             progress: self.progress.clone(),
             check_all: false,
         }

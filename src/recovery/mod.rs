@@ -1,4 +1,4 @@
-//! Opening: lock, look, plan, load, replay, and only then repair.
+//! Opening: lock, look, plan, load, replay, deferred indexes, and only then repair.
 //!
 //! - Until the repair no file is changed (but for the lock file), so every refusal leaves the
 //!   directory as it was.
@@ -7,12 +7,14 @@
 
 mod apply;
 mod case;
+mod index;
 mod load;
 mod lock;
 mod look;
 #[cfg(any(test, feature = "cli"))]
 mod needs;
 mod owners;
+mod parallel;
 mod plan;
 mod repair;
 mod report;
@@ -53,6 +55,8 @@ pub(crate) struct Settings {
     /// Primitives that are not linked because the options say so.
     pub(crate) detached: BTreeSet<Box<str>>,
     pub(crate) threads: usize,
+    /// Build deferred indexes before anything is changed.
+    pub(crate) build_indexes: bool,
     pub(crate) progress: Option<ProgressFn>,
     /// Read every file, also what opening does not need.
     pub(crate) check_all: bool,
@@ -113,6 +117,11 @@ pub(crate) fn open(
         }
     };
     recovered.report.times.plan = planned;
+    if settings.build_indexes {
+        let building = Stopwatch::start();
+        index::build(&recovered.state, settings)?;
+        recovered.report.times.index = building.elapsed();
+    }
     let repairing = Stopwatch::start();
     let log = repair::repair(disk, settings, &look, plan.as_ref(), &mut recovered)?;
     recovered.report.times.repair = repairing.elapsed();
