@@ -119,7 +119,14 @@ mod database;
 pub mod testing;
 
 // The primitives that ship with freehold.
-#[cfg(any(feature = "kv", feature = "event", feature = "state", feature = "run"))]
+#[cfg(any(
+    feature = "kv",
+    feature = "json",
+    feature = "event",
+    feature = "state",
+    feature = "trace",
+    feature = "run",
+))]
 pub mod primitives;
 
 // The tool.

@@ -659,6 +659,117 @@ fn a_field_can_be_renamed_and_added_and_none_is_lost() {
     assert!(refused.to_string().contains("is no field of this build"), "{refused}");
 }
 
+/// A type that contains itself, stored as text that stands for it.
+mod via {
+    use freehold::prelude::*;
+
+    /// A number, or a list of them.
+    #[derive(Clone, Debug, PartialEq, Stored)]
+    #[stored(via = String)]
+    pub(crate) enum Nested {
+        Number(u8),
+        List(Vec<Nested>),
+    }
+
+    impl From<&Nested> for String {
+        fn from(nested: &Nested) -> String {
+            match nested {
+                Nested::Number(number) => number.to_string(),
+                Nested::List(list) => {
+                    let inner: Vec<String> = list.iter().map(String::from).collect();
+                    format!("({})", inner.join(" "))
+                }
+            }
+        }
+    }
+
+    /// It was no text of that form.
+    #[derive(Debug, PartialEq)]
+    pub(crate) struct NoNested;
+
+    impl TryFrom<String> for Nested {
+        type Error = NoNested;
+
+        fn try_from(text: String) -> std::result::Result<Nested, NoNested> {
+            let mut open: Vec<Vec<Nested>> = vec![Vec::new()];
+            for word in text.replace('(', "( ").replace(')', " )").split_whitespace() {
+                let done = match word {
+                    "(" => {
+                        open.push(Vec::new());
+                        continue;
+                    }
+                    ")" => Nested::List(open.pop().ok_or(NoNested)?),
+                    number => Nested::Number(number.parse().map_err(|_| NoNested)?),
+                };
+                open.last_mut().ok_or(NoNested)?.push(done);
+            }
+            match (open.pop(), open.is_empty()) {
+                (Some(mut one), true) if one.len() == 1 => one.pop().ok_or(NoNested),
+                _ => Err(NoNested),
+            }
+        }
+    }
+
+    /// Holds it as an argument, a field, in a list and in a map.
+    #[primitive(id = 0xf1, wal = 0xf1)]
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub(crate) struct Nests {
+        newest: Option<Nested>,
+        all: OrdMap<u64, Vec<Nested>>,
+    }
+
+    #[operations]
+    impl Nests {
+        #[wal(0xf1)]
+        pub(crate) fn add(&mut self, nested: Nested, others: Vec<Nested>) -> Option<Nested> {
+            self.all.insert(self.all.len() as u64, others);
+            self.newest.replace(nested)
+        }
+    }
+
+    #[test]
+    fn a_type_is_stored_as_another_that_stands_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let db = Database::open(directory.path()).unwrap();
+        let list = |inner: &[Nested]| Nested::List(inner.to_vec());
+        let deep = list(&[Nested::Number(1), list(&[]), list(&[Nested::Number(255)])]);
+        db.transaction(|tx| tx.on::<Nests>().add(deep.clone(), vec![])).unwrap();
+        let others = vec![deep.clone(), Nested::Number(0)];
+        let before = db.transaction(|tx| tx.on::<Nests>().add(list(&[]), others)).unwrap();
+        assert_eq!(before, Some(deep));
+        super::comes_back::<Nests>(directory.path(), db);
+    }
+
+    /// The same bytes, without what stands behind them.
+    #[primitive(id = 0xf2, wal = 0xf2)]
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub(crate) struct Texts {
+        newest: Option<String>,
+    }
+
+    #[operations]
+    impl Texts {}
+
+    #[test]
+    fn bytes_that_stand_for_no_value_are_refused() {
+        use super::before_and_now::Kept;
+        let load = |newest: &str| {
+            let mut kept = Kept::default();
+            let texts = Texts { newest: Some(newest.to_owned()) };
+            texts.snapshot_serialize(&mut SectionWriter::new(&mut kept)).unwrap();
+            kept.load::<Nests>()
+        };
+        assert_eq!(load("7").unwrap().newest, Some(Nested::Number(7)));
+        assert_eq!(load("(7").unwrap_err().to_string(), freehold::Undecodable.to_string());
+    }
+
+    #[test]
+    fn its_fingerprint_is_that_of_its_name_and_of_what_stands_for_it() {
+        let shape = <Nested as Stored>::SHAPE;
+        assert_eq!(shape.as_str(), freehold::Shape::of("via str").named("Nested").as_str());
+    }
+}
+
 /// A type that was changed: the old one stays for old records, under the name that it had.
 mod versions {
     use freehold::prelude::*;

@@ -76,6 +76,10 @@ pub fn wal(_arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// - `#[stored(name = "Step")]`: what fingerprints call the type, if it was renamed. An older version
 ///   of a type that stays for old records keeps the name that it had.
+/// - `#[stored(via = String)]`: the type is stored as a `String` that stands for it, so its own fields
+///   need not be `Stored`: for recursive types, and for foreign ones inside a struct of yours.
+///   `String: From<&Type>` makes it and `Type: TryFrom<String>` reads it; both must mean the same for
+///   ever, since the bytes do not tell.
 /// - `#[stored(crate = fh)]`: where freehold is found, if it was renamed.
 #[proc_macro_derive(Stored, attributes(stored))]
 pub fn derive_stored(item: TokenStream) -> TokenStream {

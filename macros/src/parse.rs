@@ -24,7 +24,7 @@ use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::spanned::Spanned;
-use syn::{Expr, ExprLit, Lit, LitInt, LitStr, Pat, Path, RangeLimits, Token};
+use syn::{Expr, ExprLit, Lit, LitInt, LitStr, Pat, Path, RangeLimits, Token, Type};
 
 use self::facts::{Fact, Value, Word, wanting};
 use crate::errors::Errors;
@@ -164,19 +164,31 @@ impl Parse for Conformance {
     }
 }
 
-/// What `#[stored(..)]` says: where freehold is found, and what the type is called in fingerprints.
-pub(crate) fn stored(arguments: TokenStream, errors: &mut Errors) -> (TokenStream, Option<LitStr>) {
-    const STORED: &[Word] = &[("name", "name = \"Step\""), ("crate", "crate = fh")];
+/// What `#[stored(..)]` says.
+pub(crate) struct StoredFacts {
+    /// Where freehold is found.
+    pub(crate) krate: TokenStream,
+    /// What the type is called in fingerprints.
+    pub(crate) called: Option<LitStr>,
+    /// The type that stands for it in the bytes.
+    pub(crate) via: Option<Type>,
+}
+
+/// What `#[stored(..)]` says.
+pub(crate) fn stored(arguments: TokenStream, errors: &mut Errors) -> StoredFacts {
+    const STORED: &[Word] =
+        &[("name", "name = \"Step\""), ("via", "via = String"), ("crate", "crate = fh")];
     let mut krate = quote!(::freehold);
-    let mut called = None;
+    let (mut called, mut via) = (None, None);
     for Fact { name, word, written, value } in facts::facts(arguments, STORED, errors).facts {
         match (word, value) {
             ("crate", Value::Path(path)) => krate = crate_path(&path),
             ("name", Value::Expr(value)) => called = errors.keep(text(&value)),
+            ("via", Value::Type(ty)) => via = Some(ty),
             _ => errors.on(name, wanting(word, written)),
         }
     }
-    (krate, called)
+    StoredFacts { krate, called, via }
 }
 
 /// `#[operations(..)]` and `conformance!`: at most `crate = path`.

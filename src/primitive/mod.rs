@@ -69,7 +69,7 @@ pub mod private {
     pub use super::lock::Lock;
     pub use super::section::Rows;
     pub use super::shape::{Shape, table_tag};
-    pub use super::stored::{Encoder, Stored, StoredOwned, Undecodable, Wire};
+    pub use super::stored::{Encoder, Stored, StoredOwned, Undecodable, Wire, load_owned};
     pub use super::sum::Sum;
 
     /// What the lock is asked.

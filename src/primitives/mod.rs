@@ -28,6 +28,8 @@ pub mod kv;
 pub mod run;
 #[cfg(feature = "state")]
 pub mod state;
+#[cfg(any(feature = "json", feature = "trace"))]
+pub mod value;
 
 #[cfg(feature = "event")]
 pub use event::{Event, EventError, EventLog, JsonText, NotJson, Payload};
@@ -37,3 +39,5 @@ pub use kv::{KeyRange, KvStore, Pairs};
 pub use run::{IndexedRun, RunCounts, RunError, RunIndex, RunOutcome, RunStatus};
 #[cfg(feature = "state")]
 pub use state::{Cell, Expected, StateCell, StateError};
+#[cfg(any(feature = "json", feature = "trace"))]
+pub use value::{JSON_DEPTH_MAX, Json, JsonError};

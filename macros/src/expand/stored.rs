@@ -1,12 +1,14 @@
 //! What `#[derive(Stored)]` writes: a struct is archived as the tuple of its fields, an enum as one
 //! of its variants' tuples. No archived type of its own, so no `unsafe` and nothing to document.
+//! With `via` it is archived as the value of another type that stands for it.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
-use syn::{Attribute, Data, DeriveInput, Fields, GenericParam, LitStr, Meta, Type};
+use syn::{Attribute, Data, DeriveInput, Fields, GenericParam, Meta, Type};
 
 use super::{itself, shape_of, wire};
 use crate::errors::Errors;
+use crate::parse::StoredFacts;
 use crate::{check, parse};
 
 /// How many elements a tuple has at most.
@@ -18,13 +20,20 @@ pub(super) fn expand(item: TokenStream, errors: &mut Errors) -> TokenStream {
     let Some(item) = errors.keep(syn::parse2::<DeriveInput>(item)) else {
         return TokenStream::new();
     };
-    let (krate, called) = facts(&item.attrs, errors);
+    let StoredFacts { krate, called, via } = facts(&item.attrs, errors);
     let private = quote!(#krate::__private);
     for parameter in &item.generics.params {
         if let GenericParam::Lifetime(lifetime) = parameter {
             errors.on(lifetime, "a stored type owns what it holds: write `String` for `&str`");
             return TokenStream::new();
         }
+    }
+    let label = match called {
+        Some(name) => name.value(),
+        None => syn::ext::IdentExt::unraw(&item.ident).to_string(),
+    };
+    if let Some(via) = via {
+        return stands_for(&private, &item, &label, &via);
     }
     let mut own = Errors::default();
     for field in fields(&item.data) {
@@ -47,10 +56,6 @@ pub(super) fn expand(item: TokenStream, errors: &mut Errors) -> TokenStream {
             errors.on(&item.ident, "a union does not say what it holds: write an enum");
             return TokenStream::new();
         }
-    };
-    let label = match called {
-        Some(name) => name.value(),
-        None => syn::ext::IdentExt::unraw(&item.ident).to_string(),
     };
     implementation(&private, &item, &label, &forms)
 }
@@ -142,6 +147,52 @@ fn implementation(
                 ) -> ::core::result::Result<Self, #private::Undecodable> {
                     let loaded = <#owned as #private::Stored>::load(archived)?;
                     #build
+                }
+            }
+        };
+    }
+}
+
+/// A type that another one stands for in the bytes. The other value lives from the first half of
+/// encoding to the second.
+fn stands_for(private: &TokenStream, item: &DeriveInput, label: &str, via: &Type) -> TokenStream {
+    let name = &item.ident;
+    let (impl_generics, type_generics, where_clause) = item.generics.split_for_impl();
+    let via_shape = shape_of(private, via);
+    quote! {
+        const _: () = {
+            #[automatically_derived]
+            impl #impl_generics #private::Stored for #name #type_generics #where_clause {
+                type Archived = <#via as #private::Stored>::Archived;
+                type Resolver = (#via, <#via as #private::Stored>::Resolver);
+                type Loaded<'a> = Self;
+                type Itself = Self;
+                const SHAPE: #private::Shape =
+                    #private::Shape::of("via ").shape(&#via_shape).named(#label);
+
+                fn encode(
+                    &self,
+                    encoder: &mut #private::Encoder<'_>,
+                ) -> ::core::result::Result<Self::Resolver, #private::Failure> {
+                    let via = <#via as ::core::convert::From<&Self>>::from(self);
+                    let resolver = #private::Stored::encode(&via, encoder)?;
+                    ::core::result::Result::Ok((via, resolver))
+                }
+
+                fn resolve(
+                    &self,
+                    (via, resolver): Self::Resolver,
+                    out: #private::Place<Self::Archived>,
+                ) {
+                    #private::Stored::resolve(&via, resolver, out)
+                }
+
+                fn load<'a>(
+                    archived: &'a Self::Archived,
+                ) -> ::core::result::Result<Self, #private::Undecodable> {
+                    let via = #private::load_owned::<#via>(archived)?;
+                    <Self as ::core::convert::TryFrom<#via>>::try_from(via)
+                        .map_err(|_| #private::Undecodable)
                 }
             }
         };
@@ -286,7 +337,7 @@ fn in_sum(private: &TokenStream, index: usize, count: usize, inner: TokenStream)
 }
 
 /// What `#[stored(..)]` says.
-fn facts(attributes: &[Attribute], errors: &mut Errors) -> (TokenStream, Option<LitStr>) {
+fn facts(attributes: &[Attribute], errors: &mut Errors) -> StoredFacts {
     let ours = attributes.iter().find(|attribute| attribute.path().is_ident("stored"));
     let arguments = match ours.map(|attribute| &attribute.meta) {
         Some(Meta::List(list)) => list.tokens.clone(),

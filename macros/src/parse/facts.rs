@@ -7,7 +7,7 @@ use proc_macro2::{Ident, TokenStream};
 use syn::ext::IdentExt;
 use syn::parse::discouraged::Speculative;
 use syn::parse::{ParseStream, Parser};
-use syn::{Expr, Path, Token};
+use syn::{Expr, Path, Token, Type};
 
 use crate::errors::Errors;
 
@@ -29,6 +29,8 @@ pub(super) enum Value {
     Expr(Expr),
     /// Only `crate` has a path.
     Path(Path),
+    /// Only `via` has a type.
+    Type(Type),
 }
 
 /// What was said.
@@ -106,6 +108,8 @@ fn fact(
         path(input).map(Value::Path)
     } else if input.is_empty() || input.peek(Token![,]) {
         Err(syn::Error::new(name.span(), wanting(word, written)))
+    } else if word == "via" {
+        input.parse().map(Value::Type)
     } else {
         input.parse().map(Value::Expr)
     };

@@ -155,6 +155,15 @@ pub trait StoredOwned: for<'a> Stored<Loaded<'a> = Self> + Sized {}
 
 impl<T: for<'a> Stored<Loaded<'a> = T>> StoredOwned for T {}
 
+/// The value that an archive holds, of a type that another one is stored as.
+///
+/// # Errors
+///
+/// As [`Stored::load`].
+pub fn load_owned<T: StoredOwned>(archived: &T::Archived) -> Result<T, Undecodable> {
+    T::load(archived)
+}
+
 /// Sound bytes that are no value of the type that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Undecodable;
