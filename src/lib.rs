@@ -67,6 +67,7 @@
 //! | `event` | `primitives::EventLog`, type ID 3 |
 //! | `state` | `primitives::StateCell`, type ID 4 |
 //! | `run` | `primitives::RunIndex`, type ID 6 |
+//! | `vector` | `primitives::VectorStore`, type ID 7 |
 //! | `full` | these four |
 //! | `testing` | `testing`: the conformance kit, the simulated disk, the clock that stands still |
 //! | `cli` | the tool `freehold`, also as `cli::main` |
@@ -126,6 +127,7 @@ pub mod testing;
     feature = "state",
     feature = "trace",
     feature = "run",
+    feature = "vector",
 ))]
 pub mod primitives;
 

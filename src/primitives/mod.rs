@@ -5,7 +5,8 @@
 //! 1. Each is written as any user would write one: with the attributes, through `freehold::…`
 //!    paths alone. `tests/outside/primitives_outside` builds these very files as another crate.
 //! 2. Type IDs and WAL types are fixed for ever: 1 and 0x10–0x1F for `KvStore`, 3 and 0x30–0x3F
-//!    for `EventLog`, 4 and 0x40–0x4F for `StateCell`, 6 and 0x60–0x6F for `RunIndex`.
+//!    for `EventLog`, 4 and 0x40–0x4F for `StateCell`, 6 and 0x60–0x6F for `RunIndex`, 7 and
+//!    0x70–0x7F for `VectorStore`.
 //!
 //! | feature | primitive | for |
 //! |---|---|---|
@@ -13,6 +14,7 @@
 //! | `event` | `EventLog` | named streams of events that are only ever appended to |
 //! | `state` | `StateCell` | named cells that change by compare-and-set |
 //! | `run` | `RunIndex` | which runs there are, how they stand, which a crash interrupted |
+//! | `vector` | `VectorStore` | vectors, searched for the nearest ones |
 
 #![expect(
     unsafe_code,
@@ -28,8 +30,10 @@ pub mod kv;
 pub mod run;
 #[cfg(feature = "state")]
 pub mod state;
-#[cfg(any(feature = "json", feature = "trace"))]
+#[cfg(any(feature = "json", feature = "trace", feature = "vector"))]
 pub mod value;
+#[cfg(feature = "vector")]
+pub mod vector;
 
 #[cfg(feature = "event")]
 pub use event::{Event, EventError, EventLog, JsonText, NotJson, Payload};
@@ -39,5 +43,9 @@ pub use kv::{KeyRange, KvStore, Pairs};
 pub use run::{IndexedRun, RunCounts, RunError, RunIndex, RunOutcome, RunStatus};
 #[cfg(feature = "state")]
 pub use state::{Cell, Expected, StateCell, StateError};
-#[cfg(any(feature = "json", feature = "trace"))]
+#[cfg(any(feature = "json", feature = "trace", feature = "vector"))]
 pub use value::{JSON_DEPTH_MAX, Json, JsonError};
+#[cfg(feature = "vector")]
+pub use vector::{
+    Collection, Filter, Hit, Method, Metric, Search, VectorEntry, VectorError, VectorStore,
+};

@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use freehold::prelude::*;
-use freehold::primitives::{EventLog, KvStore, RunIndex, StateCell};
+use freehold::primitives::{EventLog, KvStore, RunIndex, StateCell, VectorStore};
 use freehold::testing::{SimDisk, Survival, TestClock};
 
 /// A database on a simulated disk, and a clock that goes on by a second at every look.
@@ -90,14 +90,15 @@ pub(crate) fn open(disk: &SimDisk, clock: &TestClock) -> Database {
         .unwrap()
 }
 
-/// Everything the four primitives hold, their indexes included.
+/// Everything the primitives hold, their indexes included.
 pub(crate) fn state(db: &Database) -> String {
     let view = db.view();
     format!(
-        "{:#?}\n{:#?}\n{:#?}\n{:#?}",
+        "{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}",
         view.on::<KvStore>(),
         view.on::<EventLog>(),
         view.on::<StateCell>(),
         view.on::<RunIndex>(),
+        view.on::<VectorStore>(),
     )
 }

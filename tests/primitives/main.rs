@@ -10,3 +10,4 @@ mod machine;
 mod run;
 mod state;
 mod together;
+mod vector;

@@ -117,10 +117,13 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
     });
     let deferred_builds = deferred().map(|(Field { member, ty, cfgs, .. }, how)| {
         let index = as_deferred(ty, quote!(index));
+        let found = placed(quote!(freehold_index), spot(ty));
+        let some = placed(quote!(::core::option::Option::Some(#found)), spot(ty));
+        let build = placed(quote!(#private::build_deferred), spot(ty));
         quote! {
             #(#cfgs)*
-            if let ::core::option::Option::Some(index) = #index(&self.#member) {
-                #private::build_deferred(#how, self, index);
+            if let #some = #index(&self.#member) {
+                #build(#how, self, #found);
             }
         }
     });
