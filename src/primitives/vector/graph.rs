@@ -33,6 +33,12 @@ const ROOM_MIN: usize = 1_024;
 /// Below this number of dead slots a graph is not made anew for their sake.
 const DEAD_MIN: usize = 1_024;
 
+/// Locks of the library by which insertions of the same key keep apart. No key is inserted twice.
+const KEY_LOCKS: usize = 64;
+
+/// More nodes than this the library cannot number, also after some growth.
+const NODES_MAX: usize = 1 << 31;
+
 /// Below this number of insertions a second thread costs more than it saves.
 const PARALLEL_MIN: usize = 512;
 
@@ -155,6 +161,9 @@ impl Graph {
     /// Makes the graph of this view and puts it in the place of the one before.
     fn begin(&self, view: &VectorStore, collection: &Collection) -> Option<Arc<World>> {
         let entries: Vec<_> = view.entries(collection, 0).collect();
+        if entries.len() > NODES_MAX {
+            return None;
+        }
         let world = Arc::new(World::new(self.metric, collection, entries.len()));
         if !world.add(&entries, collection) {
             return None;
@@ -171,7 +180,8 @@ impl World {
         let config = HnswConfig::new(dimension, places)
             .m(NEIGHBOURS)
             .ef_construction(BUILD_EFFORT)
-            .ef_search(1);
+            .ef_search(1)
+            .label_operation_locks(KEY_LOCKS);
         World {
             links: Hnsw::new(MetricOf(metric), config),
             vectors: Vectors { dimension, entries: (0..places).map(|_| OnceLock::new()).collect() },
@@ -208,7 +218,9 @@ impl World {
             _ => 1,
         };
         let done = thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            // A thread that cannot be had is done without.
+            let others = (1..threads).map(|_| thread::Builder::new().spawn_scoped(scope, work));
+            let others: Vec<_> = others.filter_map(Result::ok).collect();
             let own = work();
             others.into_iter().all(|other| other.join().unwrap_or(false)) && own
         });

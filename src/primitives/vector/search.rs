@@ -17,7 +17,7 @@ use super::{Collection, VectorEntry, VectorError, VectorStore, no_collection};
 pub const EXACT_COUNT_MAX: u64 = 1_000;
 
 /// How many candidates a search by the graph looks at, if it does not say.
-pub const SEARCH_EFFORT: usize = 128;
+pub const SEARCH_EFFORT: usize = 200;
 
 /// How many vectors are asked how much a filter lets through.
 const SAMPLE: u64 = 64;

@@ -9,3 +9,7 @@ pub mod kv;
 pub mod run;
 #[path = "../../../../src/primitives/state.rs"]
 pub mod state;
+#[path = "../../../../src/primitives/value.rs"]
+pub mod value;
+#[path = "../../../../src/primitives/vector/mod.rs"]
+pub mod vector;

@@ -1,10 +1,11 @@
-//! `primitives_outside DIRECTORY` writes with each of the four primitives, opens again and reads.
+//! `primitives_outside DIRECTORY` writes with each of the primitives, opens again and reads.
 
 use freehold::prelude::*;
 use primitives_outside::event::{EventLog, Payload};
 use primitives_outside::kv::KvStore;
 use primitives_outside::run::{RunIndex, RunOutcome};
 use primitives_outside::state::{Expected, StateCell};
+use primitives_outside::vector::{Method, Metric, Search, VectorStore};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = std::env::args_os().nth(1).ok_or("usage: primitives_outside DIRECTORY")?;
@@ -14,6 +15,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         tx.on::<EventLog>().append("stream", "type", Payload::bytes("payload"))?;
         tx.on::<StateCell>().set("cell", b"one")?;
         tx.on::<StateCell>().transition("cell", Expected::value("one"), b"two")?;
+        let mut vectors = tx.on::<VectorStore>();
+        vectors.remove_collection("plane")?;
+        vectors.create_collection("plane", 2, Metric::L2)?;
+        vectors.insert("plane", "east", &[1.0, 0.0], None)?;
+        vectors.insert("plane", "north", &[0.0, 1.0], None)?;
         let run = tx.create_run(&format!("run {}", tx.lsn()))?;
         let mut index = tx.on::<RunIndex>();
         index.create(run, "run")?;
@@ -28,7 +34,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(view.on::<EventLog>().tail("stream", 1).count(), 1);
     assert_eq!(view.on::<StateCell>().get("cell").map(|cell| &cell.value()[..]), Some(&b"two"[..]));
     assert!(view.on::<RunIndex>().counts().completed > 0);
-    assert_eq!(PrimitiveRegistry::linked()?.list().len(), 4);
-    println!("four primitives from outside");
+    let search = Search::new(&[0.9, 0.2], 1).method(Method::Graph);
+    assert_eq!(view.on::<VectorStore>().find("plane", &search)?[0].id(), "east");
+    assert_eq!(PrimitiveRegistry::linked()?.list().len(), 5);
+    println!("five primitives from outside");
     Ok(())
 }
