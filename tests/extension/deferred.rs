@@ -11,7 +11,7 @@ use freehold::{Phase, RegistryError, RowSink};
 /// Numbers, and an index of them that says how it was made.
 #[primitive(id = 0xd8, wal = 0x98..=0x9a)]
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Numbers {
+pub(crate) struct Numbers {
     numbers: OrdSet<u64>,
     /// Operations so far: which of two states is the newer one.
     changes: u64,
@@ -25,7 +25,7 @@ pub struct Numbers {
 
 /// The even ones.
 #[derive(Debug, Default)]
-pub struct Evens {
+pub(crate) struct Evens {
     evens: BTreeSet<u64>,
     changes: u64,
     /// How often it was made anew.
@@ -39,7 +39,7 @@ const BAD: u64 = 666;
 impl Numbers {
     /// Adds a number, and says whether an operation sees the index.
     #[wal(0x98)]
-    pub fn add(&mut self, number: u64) -> bool {
+    pub(crate) fn add(&mut self, number: u64) -> bool {
         self.changes += 1;
         self.numbers.insert(number);
         self.index.get().is_some()
@@ -47,7 +47,7 @@ impl Numbers {
 
     /// Removes a number.
     #[wal(0x99)]
-    pub fn remove(&mut self, number: u64) -> bool {
+    pub(crate) fn remove(&mut self, number: u64) -> bool {
         self.changes += 1;
         self.numbers.remove(&number)
     }
@@ -68,7 +68,7 @@ impl Numbers {
     }
 
     /// The even numbers, and whether the index gave them.
-    pub fn evens(&self) -> (Vec<u64>, bool) {
+    pub(crate) fn evens(&self) -> (Vec<u64>, bool) {
         if let Some(index) = self.index.get() {
             self.catch_up(index);
             let index = index.lock().unwrap();

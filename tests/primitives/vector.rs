@@ -189,14 +189,44 @@ fn a_filtered_search_finds_as_many_as_there_are() {
 }
 
 #[test]
+fn a_large_collection_is_searched_by_the_graph_unless_little_of_it_is_asked_for() {
+    let db = Database::in_memory().unwrap();
+    let mut random = Random::new(Random::seed_from_env(0x7ec8));
+    let mut point = || (0..512).map(|_| random.below(1_000) as f32 - 500.0).collect::<Vec<f32>>();
+    db.transaction(|tx| {
+        let mut vectors = tx.on::<VectorStore>();
+        vectors.create_collection("c", 512, Metric::Cosine)?;
+        for row in 0..1_050 {
+            let said = metadata(json!({"rare": row % 350 == 0, "half": row % 2 == 0}));
+            vectors.insert("c", &format!("{row:05}"), &point(), said)?;
+        }
+        Ok(())
+    })
+    .unwrap();
+    let view = db.view();
+    let vectors = view.on::<VectorStore>();
+    let query = point();
+    let in_graph = || vectors.graph_len("c", Metric::Cosine);
+    let (rare, half) = (Filter::equals("rare", true), Filter::equals("half", true));
+    let search = Search::new(&query, 10);
+    assert_eq!(vectors.find("c", &search.filter(&rare)).unwrap().len(), 3);
+    assert_eq!(vectors.find("c", &Search::new(&query, 600)).unwrap().len(), 600);
+    assert_eq!(in_graph(), None, "little is let through, or most of it asked for");
+    for search in [search, search.filter(&half)] {
+        let found = ids(&vectors.find("c", &search).unwrap());
+        let exact = ids(&vectors.find("c", &search.method(Method::Exact)).unwrap());
+        assert!(exact.iter().filter(|id| found.contains(id)).count() >= 9, "{found:?} {exact:?}");
+        assert_eq!(in_graph(), Some(1_050));
+    }
+}
+
+#[test]
 fn a_search_inside_a_transaction_is_exact_and_sees_what_was_done() {
     let db = Database::in_memory().unwrap();
-    let all = filled(&db, 1_500);
+    let all = filled(&db, 100);
     let query = all[7];
-    assert_eq!(
-        ids(&db.view().on::<VectorStore>().search("c", &query, 1, Metric::L2).unwrap()),
-        ["00007"]
-    );
+    let by_graph = Search::new(&query, 1).method(Method::Graph);
+    assert_eq!(ids(&db.view().on::<VectorStore>().find("c", &by_graph).unwrap()), ["00007"]);
     db.transaction(|tx| {
         let mut vectors = tx.on::<VectorStore>();
         vectors.insert("c", "here", &query, None)?;
@@ -204,7 +234,6 @@ fn a_search_inside_a_transaction_is_exact_and_sees_what_was_done() {
         let hits = vectors.search("c", &query, 1, Metric::L2).unwrap();
         assert_eq!((ids(&hits), hits[0].distance()), (vec!["here".to_owned()], 0.0));
         assert_eq!(vectors.graph_len("c", Metric::L2), None, "a handle sees no graph");
-        let by_graph = Search::new(&query, 1).method(Method::Graph);
         assert_eq!(ids(&tx.read::<VectorStore>().find("c", &by_graph).unwrap()), ["here"]);
         Ok(())
     })
@@ -217,7 +246,8 @@ fn a_graph_is_made_anew_when_most_of_it_is_dead() {
     let all = filled(&db, 2_000);
     let graph_len = || {
         let view = db.view();
-        view.on::<VectorStore>().search("c", &all[0], 1, Metric::L2).unwrap();
+        let search = Search::new(&all[0], 1).method(Method::Graph);
+        view.on::<VectorStore>().find("c", &search).unwrap();
         view.on::<VectorStore>().graph_len("c", Metric::L2).unwrap()
     };
     assert_eq!(graph_len(), 2_000);
@@ -236,7 +266,8 @@ fn a_graph_is_made_anew_when_most_of_it_is_dead() {
     update(500..1_100);
     assert_eq!(graph_len(), 2_000, "more than half would be dead");
     // The older view has no graph any more, and is right.
-    let hits = older.on::<VectorStore>().search("c", &all[3], 1, Metric::L2).unwrap();
+    let search = Search::new(&all[3], 1).method(Method::Graph);
+    let hits = older.on::<VectorStore>().find("c", &search).unwrap();
     assert_eq!((ids(&hits), hits[0].distance()), (vec!["00003".to_owned()], 0.0));
     assert!(hits[0].metadata().is_some(), "as it was before the update");
 }
@@ -255,7 +286,8 @@ fn many_equal_vectors_are_all_found() {
     })
     .unwrap();
     let view = db.view();
-    let hits = view.on::<VectorStore>().search("c", &[2.0, 2.0], 100, Metric::Cosine).unwrap();
+    let search = Search::new(&[2.0, 2.0], 100).method(Method::Graph);
+    let hits = view.on::<VectorStore>().find("c", &search).unwrap();
     assert_eq!(hits.len(), 100);
     assert!(hits.iter().all(|hit| hit.vector() == [1.0, 1.0]));
 }

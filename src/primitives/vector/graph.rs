@@ -84,7 +84,7 @@ impl VectorStore {
     /// Brings up to date the graphs that a search in this view would use if it named no metric.
     pub(super) fn build_graphs(&self, graphs: &Graphs) {
         for collection in self.collections.values() {
-            if collection.count > super::EXACT_COUNT_MAX {
+            if collection.is_large() {
                 graphs.covering(self, collection, collection.metric);
             }
         }

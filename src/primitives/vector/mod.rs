@@ -58,7 +58,7 @@ use super::value::Json;
 
 pub use self::filter::Filter;
 pub use self::metric::{Metric, VECTOR_LENGTH_MAX};
-pub use self::search::{EXACT_COUNT_MAX, Hit, Method, SEARCH_EFFORT, Search};
+pub use self::search::{EXACT_NUMBERS_MAX, Hit, Method, SEARCH_EFFORT, Search};
 
 /// The greatest dimension of a collection.
 pub const DIMENSION_MAX: u32 = 65_536;
@@ -409,6 +409,11 @@ impl Collection {
     #[must_use]
     pub fn metric(&self) -> Metric {
         self.metric
+    }
+
+    /// Whether a graph is worth its while.
+    fn is_large(&self) -> bool {
+        self.count.saturating_mul(u64::from(self.dimension)) > EXACT_NUMBERS_MAX
     }
 
     /// How many vectors there are.

@@ -13,8 +13,9 @@ use super::filter::Filter;
 use super::metric::{Measured, Metric};
 use super::{Collection, VectorEntry, VectorError, VectorStore, no_collection};
 
-/// Up to so many vectors a collection is searched exactly.
-pub const EXACT_COUNT_MAX: u64 = 1_000;
+/// Up to so many numbers, vectors times dimension, a collection is searched exactly: as many as a
+/// processor's own cache holds, and then looking at all of them is as fast as a graph.
+pub const EXACT_NUMBERS_MAX: u64 = 500_000;
 
 /// How many candidates a search by the graph looks at, if it does not say.
 pub const SEARCH_EFFORT: usize = 200;
@@ -54,7 +55,8 @@ pub struct Search<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Method {
-    /// Exactly up to [`EXACT_COUNT_MAX`] vectors, by the graph above.
+    /// Exactly up to [`EXACT_NUMBERS_MAX`] numbers, by the graph above; exactly too where that is
+    /// less work, as for a filter that lets little through.
     #[default]
     Automatic,
     /// By looking at every vector.
@@ -182,7 +184,7 @@ impl VectorStore {
             return Ok(Vec::new());
         }
         let by_graph = match search.method {
-            Method::Automatic => of.count > EXACT_COUNT_MAX && self.is_worth_a_graph(of, &asked),
+            Method::Automatic => of.is_large() && self.is_worth_a_graph(of, &asked),
             Method::Exact => false,
             Method::Graph => true,
         };
