@@ -84,6 +84,12 @@ pub enum Error {
         /// How many bytes were asked for.
         needed: u64,
     },
+    /// The database is open only to be read. The transaction was not begun.
+    #[error("open only to be read: {because}")]
+    ReadOnly {
+        /// Why.
+        because: &'static str,
+    },
     /// An earlier sync or write failed. Writing goes on after the database was opened again.
     #[error("the log refuses writes since a sync failed; open the database again")]
     Poisoned,
@@ -118,6 +124,15 @@ pub enum Error {
     /// The progress callback asked to stop.
     #[error("opening was cancelled")]
     Cancelled,
+    /// The state after this record cannot be had: the record is not there, or what led to it is
+    /// not kept any more.
+    #[error("no state at LSN {lsn}: the nearest that can be read is at {nearest}")]
+    NoLsn {
+        /// The record asked for.
+        lsn: Lsn,
+        /// The nearest one.
+        nearest: Lsn,
+    },
     /// No run with this ID or name.
     #[error("no run {run}")]
     NoRun {

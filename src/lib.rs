@@ -148,7 +148,7 @@ pub use primitive::private as __private;
 
 pub use database::{
     CheckpointReport, Database, Durability, Options, Pending, RecordTooLarge, Run, RunNameError,
-    RunTransaction, RunView, StateDigest, Transaction, View, inspect, verify,
+    RunTransaction, RunView, StateDigest, Transaction, View, inspect, inspect_at, salvage, verify,
 };
 pub use error::{Damage, Diverged, Error, Holder, Reason, RegistryError, Result};
 pub use format::snapshot::SnapshotSectionHeader;
@@ -165,7 +165,8 @@ pub use primitive::{
     UnknownTable, Vector, VectorIter, primitive_for_wal_type, snapshot_primitive_ids, wal_ranges,
 };
 pub use recovery::{
-    Control, Cut, DetachedPrimitive, Phase, PhaseTimes, PrimitiveEntries, Progress, RecoveryReport,
+    Behind, Control, Cut, DetachedPrimitive, Phase, PhaseTimes, PrimitiveEntries, Progress,
+    RecoveryReport,
 };
 pub use registry::PrimitiveRegistry;
 pub use state::RunRow;

@@ -207,7 +207,7 @@ fn the_tools_own_registry_is_read_from_its_binary_too_also_when_it_is_stripped()
     assert_eq!(read(binary), linked);
     let listed = freehold(&["registry", "--binary", binary]).expect(0, &["\n4 primitives\n"]);
     assert_eq!(freehold(&["registry"]).out, listed.out);
-    assert!(listed.out.starts_with("kv  type ID 0x01, WAL types 0x10..=0x11\n"), "{}", listed.out);
+    assert!(listed.out.starts_with("kv  type ID 0x01, WAL types 0x10..=0x14\n"), "{}", listed.out);
 
     let directory = tempfile::tempdir().unwrap();
     let stripped = directory.path().join("stripped");

@@ -220,7 +220,7 @@ fn check_after_kill(
         assert_eq!(cell.version(), there.len() as u64 + 1, "run {name}");
         let indexed = view.on::<RunIndex>().get(id).expect("the run in the index");
         assert_eq!(indexed.status().is_ended(), there.len() == lines.len(), "run {name}");
-        let steps = indexed.metadata().get("steps").map_or("0", String::as_str);
+        let steps = indexed.metadata().get("steps").map_or("0", |steps| &**steps);
         assert_eq!(steps, there.len().to_string(), "run {name}");
     }
     assert!(surplus <= in_flight, "{surplus} steps beyond those acknowledged, {in_flight} writers");

@@ -459,6 +459,196 @@ fn a_submission_can_be_waited_for_asked_and_awaited() {
     assert_eq!(db.view().on::<Tally>().get("a"), 3);
 }
 
+/// A database in each mode, on files where it has any.
+fn in_each_mode(test: impl Fn(Database)) {
+    let modes = [
+        Durability::Strict,
+        Durability::Buffered { sync_every: Duration::from_secs(3600) },
+        Durability::InMemory,
+    ];
+    for mode in modes {
+        let directory = tempfile::tempdir().unwrap();
+        test(options().durability(mode).open(directory.path()).unwrap());
+    }
+}
+
+/// Far more than any of these waits takes.
+const LONG: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_wait_ends_when_a_commit_brings_what_it_looks_for() {
+    in_each_mode(|db| {
+        let begun = std::time::Instant::now();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let db = db.clone();
+                scope.spawn(move || {
+                    // Each waits for the last commit of the others in turn.
+                    for round in 1..=50 {
+                        let word = format!("{thread}");
+                        db.transaction(|tx| tx.on::<Tally>().add(&word, 1)).unwrap();
+                        let next = format!("{}", (thread + 1) % 4);
+                        let found = db.wait_for(LONG, |view| {
+                            Some(view.on::<Tally>().get(&next)).filter(|count| *count >= round)
+                        });
+                        assert!(found.unwrap().is_some_and(|count| count <= round + 3));
+                    }
+                });
+            }
+        });
+        assert!(begun.elapsed() < LONG, "woken by the commits and not by the timeout");
+
+        // What was only submitted is seen once it is as durable as the mode promises.
+        let (_, pending) = db.submit(|tx| tx.on::<Tally>().add("submitted", 1)).unwrap();
+        let found =
+            db.wait_for(LONG, |view| (view.on::<Tally>().get("submitted") > 0).then_some(()));
+        assert!(found.unwrap().is_some());
+        pending.wait().unwrap();
+        assert!(begun.elapsed() < LONG);
+    });
+}
+
+#[test]
+fn a_wait_is_not_held_up_by_a_transaction_that_runs() {
+    in_each_mode(|db| {
+        let (begun, goes_on) = (Barrier::new(2), Barrier::new(2));
+        let (done, is_done) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut looks = 0;
+                let found = db.wait_for(LONG, |view| {
+                    looks += 1;
+                    if looks == 1 {
+                        begun.wait();
+                    }
+                    (view.on::<Tally>().get("a") > 0).then(|| view.lsn())
+                });
+                done.send(found).unwrap();
+            });
+            begun.wait();
+            db.transaction(|tx| tx.on::<Tally>().add("a", 1)).unwrap();
+            let writer = scope.spawn(|| {
+                db.transaction(|tx| {
+                    tx.on::<Tally>().add("a", 1)?;
+                    goes_on.wait();
+                    Ok(())
+                })
+            });
+            // The second transaction runs, or is about to, until the wait has ended.
+            let found = is_done.recv_timeout(LONG / 2);
+            goes_on.wait();
+            writer.join().unwrap().unwrap();
+            assert_eq!(found.unwrap().unwrap(), Some(Lsn(1)));
+        });
+    });
+}
+
+#[test]
+fn a_wait_ends_with_its_timeout_also_while_others_commit() {
+    in_each_mode(|db| {
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    db.transaction(|tx| tx.on::<Tally>().add("a", 1)).unwrap();
+                }
+            });
+            // A busy machine may bring no commit in a short time.
+            let mut waits = [50, 500, 5_000].map(Duration::from_millis).into_iter();
+            let mut wait = || {
+                let (timeout, begun) = (waits.next()?, std::time::Instant::now());
+                let mut looks = 0;
+                let found = db.wait_for(timeout, |view| {
+                    looks += 1;
+                    view.on::<Tally>().get("never").checked_sub(1)
+                });
+                Some((found, looks, begun.elapsed() >= timeout && begun.elapsed() < LONG))
+            };
+            let last = std::iter::from_fn(&mut wait).find(|(found, looks, in_time)| {
+                !matches!(found, Ok(None)) || *looks > 1 || !in_time
+            });
+            // First this, or a failure would leave the writer running.
+            stop.store(true, Ordering::Relaxed);
+            let (found, looks, in_time) = last.expect("the other thread commits");
+            assert!(matches!(found, Ok(None)) && looks > 1 && in_time);
+        });
+        // Without a commit it looks once, and a timeout of zero does not wait.
+        for timeout in [Duration::ZERO, Duration::from_millis(20)] {
+            let mut looks = 0;
+            let found = db.wait_for(timeout, |_| {
+                looks += 1;
+                None::<()>
+            });
+            assert_eq!((found.unwrap(), looks), (None, 1));
+        }
+        assert!(db.wait_for(Duration::MAX, |view| Some(view.lsn())).unwrap().is_some());
+    });
+}
+
+#[test]
+fn closing_ends_a_wait_and_a_transaction_refuses_one() {
+    in_each_mode(|db| {
+        db.transaction(|_| {
+            let nested = db.wait_for(LONG, |_| None::<()>);
+            assert!(matches!(nested, Err(Error::Nested { call: "wait_for" })));
+            Ok(())
+        })
+        .unwrap();
+        let begun = std::time::Instant::now();
+        std::thread::scope(|scope| {
+            let (looked, has_looked) = mpsc::channel();
+            let waiters: Vec<_> = (0..3)
+                .map(|_| {
+                    let (db, looked) = (db.clone(), looked.clone());
+                    scope.spawn(move || {
+                        db.wait_for(LONG, |_| {
+                            looked.send(()).unwrap();
+                            None::<()>
+                        })
+                    })
+                })
+                .collect();
+            (0..3).for_each(|_| has_looked.recv().unwrap());
+            db.close().unwrap();
+            for waiter in waiters {
+                assert!(matches!(waiter.join().unwrap(), Err(Error::Closed)));
+            }
+        });
+        assert!(matches!(db.wait_for(LONG, |_| Some(())), Err(Error::Closed)));
+        assert!(begun.elapsed() < LONG);
+    });
+}
+
+#[test]
+fn a_failed_sync_ends_a_wait() {
+    for mode in [Durability::Strict, Durability::Buffered { sync_every: LONG }] {
+        let disk = SimDisk::new(1);
+        let db = options().durability(mode).disk(disk.shared()).open("").unwrap();
+        let begun = std::time::Instant::now();
+        std::thread::scope(|scope| {
+            let (looked, has_looked) = mpsc::channel();
+            let waiter = scope.spawn({
+                let db = db.clone();
+                move || {
+                    db.wait_for(LONG, |view| {
+                        looked.send(()).unwrap();
+                        (view.on::<Tally>().get("b") > 0).then_some(())
+                    })
+                }
+            });
+            has_looked.recv().unwrap();
+            disk.fail_every(CallKind::Sync, std::io::ErrorKind::Other);
+            let _ = db.transaction(|tx| tx.on::<Tally>().add("a", 1));
+            let _ = db.checkpoint();
+            assert!(matches!(waiter.join().unwrap(), Err(Error::Poisoned)));
+        });
+        assert!(begun.elapsed() < LONG);
+        // What is there already is still found.
+        assert!(db.wait_for(LONG, |view| Some(view.lsn())).unwrap().is_some());
+        disk.heal();
+    }
+}
+
 /// Runs a future to its end on this thread.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(std::thread::Thread);
@@ -518,6 +708,22 @@ fn a_full_disk_refuses_the_transaction_and_nothing_else() {
         assert!(key < 10_000, "the disk is full at last");
     };
     assert!(matches!(error, Error::NoSpace { .. }), "{error}");
+    // What makes the state smaller still goes, for a while.
+    let mut freed = 0_u32;
+    let error = loop {
+        let deleted = db.transaction(|tx| {
+            tx.freeing();
+            tx.on::<KvStore>().delete(&freed.to_be_bytes())
+        });
+        match deleted {
+            Ok(value) => assert!(value.is_some()),
+            Err(error) => break error,
+        }
+        freed += 1;
+    };
+    assert!(freed >= 5 && matches!(error, Error::NoSpace { .. }), "{freed}: {error}");
+    let again = db.transaction(|tx| tx.on::<KvStore>().put(b"more", &[7; 100]));
+    assert!(matches!(again, Err(Error::NoSpace { .. })));
     let before = digest(&db);
     disk.limit_space(u64::MAX);
     put_range(&db, key..key + 10);
@@ -825,4 +1031,181 @@ fn a_name_to_detach_that_nobody_has_is_told_of() {
     let said = said.lock().unwrap();
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].starts_with("Options::detach(\"Tallly\"): no primitive"), "{said:?}");
+}
+
+#[test]
+fn the_state_at_every_record_can_be_read_again_also_while_it_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = options().snapshots_kept(3).open(directory.path()).unwrap();
+    let mut states = vec![(Lsn::ZERO, digest(&db))];
+    let run = db.create_run("a run").unwrap();
+    states.push((db.view().lsn(), digest(&db)));
+    for round in 0..300_u32 {
+        db.transaction(|tx| {
+            tx.on::<Tally>().add(&format!("word {}", round % 7), 1)?;
+            tx.run(run)?.on::<KvStore>().put(&round.to_be_bytes(), &[1; 200])
+        })
+        .unwrap();
+        if round % 120 == 60 {
+            db.checkpoint().unwrap();
+        }
+        states.push((db.view().lsn(), digest(&db)));
+    }
+    assert!(files(directory.path(), "wal", ".wal").len() > 2, "several segments");
+    for (lsn, state) in states.iter().step_by(13).chain(states.last()) {
+        let view = db.view_at(*lsn).unwrap();
+        assert_eq!((view.lsn(), &view.digest().unwrap()), (*lsn, state));
+    }
+    let newest = db.view().lsn();
+    let error = db.view_at(newest.next()).unwrap_err();
+    assert!(matches!(error, Error::NoLsn { nearest, .. } if nearest == newest), "{error}");
+
+    // Before the oldest snapshot nothing is kept any more.
+    for _ in 0..3 {
+        put_range(&db, 0..60);
+        db.checkpoint().unwrap();
+    }
+    let error = db.view_at(Lsn(5)).unwrap_err();
+    let Error::NoLsn { nearest, .. } = error else { panic!("{error}") };
+    assert_eq!(db.view_at(nearest).unwrap().lsn(), nearest);
+    let nested = db.transaction(|_| db.view_at(Lsn(1)).map(drop));
+    assert!(matches!(nested, Err(Error::Nested { .. })));
+
+    db.close().unwrap();
+    assert!(matches!(db.view_at(nearest), Err(Error::Closed)));
+    assert_eq!(freehold::inspect_at(directory.path(), nearest).unwrap().lsn(), nearest);
+}
+
+#[test]
+fn what_stands_before_a_damage_can_be_had_and_nothing_is_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = options().open(directory.path()).unwrap();
+    put_range(&db, 0..400);
+    drop(db);
+    let segments = files(directory.path(), "wal", ".wal");
+    assert!(segments.len() > 3);
+    let state_at = |lsn| freehold::inspect_at(directory.path(), lsn).unwrap().digest().unwrap();
+    let whole = freehold::inspect(directory.path()).unwrap();
+    let (view, report) = freehold::salvage(directory.path()).unwrap();
+    assert_eq!((view.lsn(), report.stopped_at), (whole.lsn(), None), "without damage all of it");
+
+    type Damaging = fn(&Path);
+    let damages: [(&str, Damaging); 4] = [
+        ("a flipped byte", |segment| flip(segment, 3000)),
+        ("a lost header", |segment| flip(segment, 41)),
+        ("a lost footer", |segment| flip(segment, fs::read(segment).unwrap().len() - 3)),
+        ("a lost file", |segment| fs::remove_file(segment).unwrap()),
+    ];
+    for (what, damage) in damages {
+        let damaged = copy(directory.path());
+        let second = &files(damaged.path(), "wal", ".wal")[1];
+        damage(second);
+        let refused = Database::open(damaged.path()).unwrap_err();
+        assert!(matches!(refused, Error::Corrupt { .. } | Error::Missing { .. }), "{refused}");
+        let before: Vec<_> =
+            files(damaged.path(), "wal", "").iter().map(fs::read).flatten().collect();
+        let (view, report) = freehold::salvage(damaged.path()).unwrap();
+        let stopped_at = report.stopped_at.unwrap();
+        assert!(stopped_at.contains("wal/00000"), "{what}: {stopped_at}");
+        assert!(view.lsn() > Lsn(50) && view.lsn() < Lsn(300), "{what}: {}", view.lsn());
+        assert_eq!(view.digest().unwrap(), state_at(view.lsn()), "{what}");
+        let last_good = freehold::inspect_at(damaged.path(), view.lsn()).unwrap();
+        assert_eq!(last_good.digest().unwrap(), state_at(view.lsn()), "{what}");
+        assert!(freehold::inspect_at(damaged.path(), view.lsn().next()).is_err(), "{what}");
+        let after: Vec<_> =
+            files(damaged.path(), "wal", "").iter().map(fs::read).flatten().collect();
+        assert!(before == after, "{what}: nothing was changed");
+
+        // Behind the damage some of it can still be read, and is counted.
+        let behind = report.behind.unwrap();
+        let first = behind.first_lsn.unwrap();
+        assert!(first > view.lsn() && behind.last_lsn == Some(whole.lsn()), "{what}: {behind}");
+        assert_eq!(behind.records, whole.lsn().0 - first.0 + 1, "{what}: {behind}");
+        assert_eq!(behind.primitives, ["kv".into()], "{what}: {behind}");
+        assert_eq!(behind.runs, [RunId::ROOT], "{what}: {behind}");
+    }
+}
+
+#[test]
+fn a_database_can_be_opened_to_be_read_and_no_file_changes() {
+    let disk = SimDisk::new(7);
+    let db = options().disk(disk.shared()).open("").unwrap();
+    put_range(&db, 0..30);
+    let state = digest(&db);
+    std::mem::forget(db);
+    let disk = disk.after_kill();
+    // A torn tail, which nothing proves synced.
+    let segment =
+        disk.files().into_iter().rfind(|(path, _)| path.ends_with("000001.wal")).unwrap().0;
+    let mut bytes = disk.bytes(&segment).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    bytes[end + 64] = 1;
+    disk.put(&segment, &bytes);
+
+    let before = disk.fingerprint();
+    let read = || options().disk(disk.shared()).read_only(true).on_warning(|_, _| {}).open("");
+    let (one, two) = (read().unwrap(), read().unwrap());
+    for db in [&one, &two] {
+        assert_eq!(digest(db), state);
+        let refused = db.transaction(|tx| tx.on::<KvStore>().put(b"key", b"")).unwrap_err();
+        assert_eq!(refused.to_string(), "open only to be read: the options say so");
+        assert!(matches!(db.checkpoint(), Err(Error::ReadOnly { .. })));
+        db.close().unwrap();
+    }
+    assert_eq!(disk.fingerprint(), before, "no file was changed");
+
+    // A disk on which the torn tail cannot be kept: the state is there all the same.
+    disk.limit_space(disk.files().iter().map(|(_, bytes)| bytes).sum());
+    let db = options().disk(disk.shared()).on_warning(|_, _| {}).open("").unwrap();
+    assert_eq!(digest(&db), state);
+    assert!(db.recovery_report().read_only.as_ref().unwrap().contains("full"));
+    assert!(matches!(db.create_run("run"), Err(Error::ReadOnly { .. })));
+    let second = options().disk(disk.shared()).open("").unwrap_err();
+    assert!(matches!(second, Error::Locked { .. }), "{second}");
+    db.close().unwrap();
+
+    disk.limit_space(u64::MAX);
+    let db = options().disk(disk.shared()).open("").unwrap();
+    assert_eq!(digest(&db), state);
+    assert!(db.recovery_report().cut.is_some() && db.recovery_report().read_only.is_none());
+    put_range(&db, 30..31);
+
+    let nothing = options().disk(SimDisk::new(8).shared()).read_only(true).open("").unwrap_err();
+    assert!(matches!(nothing, Error::NotADatabase { .. }), "{nothing}");
+}
+
+#[test]
+fn a_checkpoint_without_space_gives_the_older_snapshot_up_and_else_says_how_much_it_needs() {
+    let disk = SimDisk::new(9);
+    let db = options().disk(disk.shared()).open("").unwrap();
+    for round in 0..3 {
+        put_range(&db, round * 20..round * 20 + 40);
+        db.checkpoint().unwrap();
+    }
+    put_range(&db, 100..110);
+    let snapshots = |disk: &SimDisk| {
+        let files = disk.files().into_iter();
+        files.filter(|(path, _)| path.starts_with("snapshots")).collect::<Vec<_>>()
+    };
+    let before = snapshots(&disk);
+    assert_eq!(before.len(), 2);
+    // Not enough for a third snapshot beside the two, enough once the older one is gone.
+    let used = |disk: &SimDisk| disk.files().iter().map(|(_, bytes)| bytes).sum::<u64>();
+    disk.limit_space(used(&disk) + 1024 + (16 << 10));
+    let report = db.checkpoint().unwrap();
+    let after = snapshots(&disk);
+    assert_eq!(report.lsn, db.view().lsn());
+    assert!(after.len() == 2 && after[0].0 == before[1].0, "{after:?}");
+
+    put_range(&db, 110..120);
+    disk.limit_space(used(&disk) / 2);
+    let state = digest(&db);
+    let error = db.checkpoint().unwrap_err();
+    let Error::NoSpace { needed, .. } = error else { panic!("{error}") };
+    disk.limit_space(u64::MAX);
+    let report = db.checkpoint().unwrap();
+    assert_eq!(needed, report.snapshot_bytes);
+    assert_eq!(digest(&db), state);
+    let db = options().disk(disk.after_crash(Survival::Nothing).shared()).open("").unwrap();
+    assert_eq!(digest(&db), state);
 }

@@ -10,9 +10,10 @@ use std::time::Duration;
 mod data;
 mod engines;
 mod work;
+mod ycsb;
 
 use engines::Engine;
-use work::{Start, Work};
+use work::{Size, Start, Work};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -20,17 +21,19 @@ const USAGE: &str = "\
 usage: freehold-benches [options]
 
   --entries COUNT    entries to recover, open, read        Default: 1000000
+  --records COUNT    YCSB's records, of 1,000 bytes       Default: 100000
   --rounds COUNT     how often everything is measured      Default: 5
-  --seconds TIME     how long each rate of commits takes   Default: 3
+  --seconds TIME     how long each rate of commits and each workload of YCSB takes
+                                                           Default: 3
   --engines A,B      of floor, freehold, fjall, redb, raft-engine   Default: all built
   --works A,B        of recover-1, recover-100, open, strict-1, strict-8, strict-32, buffered,
-                     read-1, read-2
+                     read-1, read-2, ycsb-a to ycsb-f
                                                            Default: all
   --dir PATH         where the databases are made          Default: the temporary directory
 ";
 
 struct Plan {
-    entries: u64,
+    size: Size,
     rounds: usize,
     time: Duration,
     engines: Vec<String>,
@@ -52,7 +55,7 @@ const ENGINES: &[&str] = &[
 impl Plan {
     fn from_arguments(arguments: &[String]) -> Result<Plan> {
         let mut plan = Plan {
-            entries: 1_000_000,
+            size: Size { entries: 1_000_000, records: 100_000 },
             rounds: 5,
             time: Duration::from_secs(3),
             engines: ENGINES.iter().map(|name| (*name).to_string()).collect(),
@@ -62,7 +65,8 @@ impl Plan {
         for pair in arguments.chunks(2) {
             let [option, value] = pair else { return Err(USAGE.into()) };
             match option.as_str() {
-                "--entries" => plan.entries = value.parse::<u64>()?.max(1),
+                "--entries" => plan.size.entries = value.parse::<u64>()?.max(1),
+                "--records" => plan.size.records = value.parse::<u64>()?.max(1),
                 "--rounds" => plan.rounds = value.parse::<usize>()?.max(1),
                 "--seconds" => plan.time = Duration::try_from_secs_f64(value.parse()?)?,
                 "--dir" => plan.dir = PathBuf::from(value),
@@ -118,8 +122,9 @@ struct Row {
 
 fn run(plan: &Plan) -> Result<()> {
     println!(
-        "{} entries, {} rounds, {:?} a rate of commits, {} cores\n",
-        plan.entries,
+        "{} entries, {} records, {} rounds, {:?} a rate of commits, {} cores\n",
+        plan.size.entries,
+        plan.size.records,
         plan.rounds,
         plan.time,
         std::thread::available_parallelism()?
@@ -197,7 +202,8 @@ fn measure(plan: &Plan, work: Work, engine: &str) -> Result<f64> {
     let output = Command::new(std::env::current_exe()?)
         .args(["child", &work.name(), engine])
         .arg(&dir)
-        .args([plan.entries.to_string(), plan.time.as_secs_f64().to_string()])
+        .args([plan.size.entries.to_string(), plan.size.records.to_string()])
+        .arg(plan.time.as_secs_f64().to_string())
         .stderr(Stdio::inherit())
         .output()?;
     fs::remove_dir_all(&dir)?;
@@ -213,7 +219,8 @@ fn prepare(plan: &Plan, start: Start, engine: &str, dir: &Path) -> Result<()> {
     let mut child = Command::new(std::env::current_exe()?)
         .args(["child", &start.name(), engine])
         .arg(dir)
-        .args([plan.entries.to_string(), plan.time.as_secs_f64().to_string()])
+        .args([plan.size.entries.to_string(), plan.size.records.to_string()])
+        .arg(plan.time.as_secs_f64().to_string())
         .stdout(Stdio::piped())
         .spawn()?;
     if matches!(start, Start::Killed(_)) {
@@ -247,11 +254,13 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn child(arguments: &[String]) -> Result<()> {
-    let [what, engine, dir, entries, seconds] = arguments else { return Err(USAGE.into()) };
+    let [what, engine, dir, entries, records, seconds] = arguments else {
+        return Err(USAGE.into());
+    };
     let task = Task {
         what,
         dir: Path::new(dir),
-        entries: entries.parse()?,
+        size: Size { entries: entries.parse()?, records: records.parse()? },
         time: Duration::try_from_secs_f64(seconds.parse()?)?,
     };
     match engine.as_str() {
@@ -273,17 +282,17 @@ fn child(arguments: &[String]) -> Result<()> {
 struct Task<'a> {
     what: &'a str,
     dir: &'a Path,
-    entries: u64,
+    size: Size,
     time: Duration,
 }
 
 impl Task<'_> {
     fn run<E: Engine>(&self) {
         if let Some(work) = Work::named(self.what) {
-            println!("{}", work.measure::<E>(self.dir, self.entries, self.time));
+            println!("{}", work.measure::<E>(self.dir, self.size, self.time));
         } else {
             let start = Start::named(self.what).expect("a work or a start");
-            start.prepare::<E>(self.dir, self.entries);
+            start.prepare::<E>(self.dir, self.size);
         }
     }
 }

@@ -7,6 +7,15 @@ use std::time::{Duration, Instant};
 
 use crate::data;
 use crate::engines::{Engine, Mode};
+use crate::ycsb::Ycsb;
+
+/// How much there is in the files that measurements start from.
+#[derive(Clone, Copy)]
+pub struct Size {
+    pub entries: u64,
+    /// The larger ones, of YCSB.
+    pub records: u64,
+}
 
 /// A measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,10 +26,11 @@ pub enum Work {
     Strict(usize),
     Buffered,
     Read(usize),
+    Ycsb(Ycsb),
 }
 
 impl Work {
-    pub const ALL: [Work; 9] = [
+    pub const ALL: [Work; 15] = [
         Work::Recover(1),
         Work::Recover(100),
         Work::Open,
@@ -30,6 +40,12 @@ impl Work {
         Work::Buffered,
         Work::Read(1),
         Work::Read(2),
+        Work::Ycsb(Ycsb::A),
+        Work::Ycsb(Ycsb::B),
+        Work::Ycsb(Ycsb::C),
+        Work::Ycsb(Ycsb::D),
+        Work::Ycsb(Ycsb::E),
+        Work::Ycsb(Ycsb::F),
     ];
 
     pub fn name(self) -> String {
@@ -39,6 +55,7 @@ impl Work {
             Work::Strict(threads) => format!("strict-{threads}"),
             Work::Buffered => "buffered".into(),
             Work::Read(threads) => format!("read-{threads}"),
+            Work::Ycsb(workload) => workload.name().into(),
         }
     }
 
@@ -51,6 +68,7 @@ impl Work {
             Work::Recover(_) | Work::Open => "entries/s",
             Work::Strict(_) | Work::Buffered => "commits/s",
             Work::Read(_) => "reads/s",
+            Work::Ycsb(_) => "operations/s",
         }
     }
 
@@ -60,12 +78,13 @@ impl Work {
             Work::Recover(batch) => Start::Killed(batch),
             Work::Open | Work::Read(_) => Start::Settled,
             Work::Strict(_) | Work::Buffered => Start::Empty,
+            Work::Ycsb(_) => Start::Records,
         }
     }
 
     pub fn runs_on(self, engine: &str) -> bool {
         match engine {
-            "floor" => !matches!(self, Work::Open | Work::Read(_)),
+            "floor" => !matches!(self, Work::Open | Work::Read(_) | Work::Ycsb(_)),
             "redb" => !matches!(self, Work::Recover(_) | Work::Buffered),
             "raft-engine" => !matches!(self, Work::Open | Work::Read(_)),
             _ => true,
@@ -73,7 +92,8 @@ impl Work {
     }
 
     /// Does it and gives the rate.
-    pub fn measure<E: Engine>(self, dir: &Path, entries: u64, time: Duration) -> f64 {
+    pub fn measure<E: Engine>(self, dir: &Path, size: Size, time: Duration) -> f64 {
+        let entries = size.entries;
         match self {
             Work::Recover(_) | Work::Open => {
                 let start = Instant::now();
@@ -87,6 +107,7 @@ impl Work {
             Work::Strict(threads) => commits(E::open(dir, Mode::Strict), threads, time),
             Work::Buffered => commits(E::open(dir, Mode::Buffered), 1, time),
             Work::Read(threads) => reads(E::open(dir, Mode::Strict), threads, entries),
+            Work::Ycsb(workload) => workload.run(&E::open(dir, Mode::Buffered), size.records, time),
         }
     }
 }
@@ -100,17 +121,20 @@ pub enum Start {
     Killed(u64),
     /// Every entry, then settled and closed.
     Settled,
+    /// The same with YCSB's records.
+    Records,
 }
 
 impl Start {
-    pub const ALL: [Start; 4] =
-        [Start::Empty, Start::Killed(1), Start::Killed(100), Start::Settled];
+    pub const ALL: [Start; 5] =
+        [Start::Empty, Start::Killed(1), Start::Killed(100), Start::Settled, Start::Records];
 
     pub fn name(self) -> String {
         match self {
             Start::Empty => "empty".into(),
             Start::Killed(batch) => format!("killed-{batch}"),
             Start::Settled => "settled".into(),
+            Start::Records => "records".into(),
         }
     }
 
@@ -120,12 +144,13 @@ impl Start {
 
     /// Makes the files in `dir`. From `Killed` it does not return: it says that it is done, and waits for
     /// the kill.
-    pub fn prepare<E: Engine>(self, dir: &Path, entries: u64) {
+    pub fn prepare<E: Engine>(self, dir: &Path, size: Size) {
+        let value = |number| Box::from(data::value(number).as_slice());
         match self {
             Start::Empty => {}
             Start::Killed(batch) => {
                 let engine = E::open(dir, Mode::Buffered);
-                fill(&engine, entries, batch);
+                fill(&engine, size.entries, batch, &value);
                 println!("ready");
                 loop {
                     std::thread::park();
@@ -133,21 +158,27 @@ impl Start {
             }
             Start::Settled => {
                 let engine = E::open(dir, Mode::Buffered);
-                fill(&engine, entries, 10_000);
+                fill(&engine, size.entries, 10_000, &value);
+                engine.settle();
+            }
+            Start::Records => {
+                let engine = E::open(dir, Mode::Buffered);
+                let records = data::Records::new();
+                fill(&engine, size.records, 1_000, &|number| records.get(number).into());
                 engine.settle();
             }
         }
     }
 }
 
-fn fill<E: Engine>(engine: &E, entries: u64, batch: u64) {
+fn fill<E: Engine>(engine: &E, entries: u64, batch: u64, value: &dyn Fn(u64) -> Box<[u8]>) {
     let mut first = 0;
     while first < entries {
         let end = entries.min(first + batch);
         if batch == 1 {
-            engine.put(data::key(first), data::value(first));
+            engine.put(data::key(first), &value(first));
         } else {
-            engine.put_many(&mut (first..end).map(|n| (data::key(n), data::value(n))));
+            engine.put_many(&mut (first..end).map(|n| (data::key(n), value(n))));
         }
         first = end;
     }
@@ -163,7 +194,7 @@ fn commits<E: Engine>(engine: E, threads: usize, time: Duration) -> f64 {
             std::thread::spawn(move || {
                 let mut number = (thread as u64) << 40;
                 while !stop.load(Ordering::Relaxed) {
-                    engine.put(data::key(number), data::value(number));
+                    engine.put(data::key(number), &data::value(number));
                     number += 1;
                     counts[thread].fetch_add(1, Ordering::Relaxed);
                 }

@@ -88,7 +88,7 @@ pub(crate) fn agreed_step_count(
         return Err(differs(name, "place in the run index", "missing", "there"));
     };
     let line = recording.run_line(run);
-    let record = indexed.metadata().get(layout::RECORD_KEY).map_or("", String::as_str);
+    let record = indexed.metadata().get(layout::RECORD_KEY).map_or("", |line| &**line);
     if record != line {
         return Err(differs(name, "record", record, line));
     }
@@ -179,7 +179,7 @@ fn compare_counters(
     }
     let metadata = id.and_then(|id| view.on::<RunIndex>().get(id)).map(|run| run.metadata());
     let indexed = metadata.and_then(|metadata| metadata.get(layout::STEPS_KEY));
-    let indexed = indexed.map_or("0", String::as_str);
+    let indexed = indexed.map_or("0", |steps| &**steps);
     if indexed != steps.to_string() {
         return Err(differs(name, "number of steps in the index", indexed, steps));
     }

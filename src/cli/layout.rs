@@ -55,7 +55,7 @@ pub(crate) fn stored_step_count(run: &RunView) -> u64 {
 
 /// What the cell says before the first step.
 pub(crate) fn begin(run: &mut RunTransaction<'_>) -> Result<()> {
-    run.on::<StateCell>().init(RUN_CELL, NOT_BEGUN.as_bytes())
+    run.on::<StateCell>().init(RUN_CELL, NOT_BEGUN.as_bytes()).map(drop)
 }
 
 /// Adds one step to its run. Refused if the run is not exactly at this step.

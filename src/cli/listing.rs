@@ -97,7 +97,7 @@ fn run_line<'a>(view: &'a View, row: &'a RunRow) -> Option<RunLine<'a>> {
         id: row.id,
         name: &row.name,
         status: indexed.map(|indexed| indexed.status().to_string()),
-        ended_as: metadata(layout::STATUS_KEY).map(String::as_str),
+        ended_as: metadata(layout::STATUS_KEY).map(|word| &**word),
         steps: layout::stored_step_count(&run),
         tool_calls: layout::counter(kv, &layout::kind_counter(StepKind::ToolCall)),
         created_lsn: row.created_lsn,

@@ -2,6 +2,8 @@
 //!
 //! - `verify` is a dry run of opening that also reads the snapshots and segments which opening may
 //!   skip, but for segments that are superfluous. It changes nothing.
+//! - Of a log that opening refuses it says where the last good state is, and what stands behind the
+//!   damage: LSNs, primitives, runs.
 //! - A torn tail is no damage; a snapshot that cannot be used is, even if an older one can.
 
 use std::io::Write;
@@ -10,11 +12,18 @@ use crate::cli::args::ListingArguments;
 use crate::cli::failure::Failure;
 use crate::cli::opening::{expect_database, open_existing};
 use crate::cli::text::{count, write_indented};
+use crate::error::Error;
 
 /// `freehold verify DB`.
 pub(crate) fn verify(arguments: &ListingArguments, out: &mut dyn Write) -> Result<(), Failure> {
     expect_database(&arguments.db)?;
-    let report = crate::database::verify(&arguments.db)?;
+    let report = match crate::database::verify(&arguments.db) {
+        Ok(report) => report,
+        Err(refusal @ (Error::Corrupt { .. } | Error::Missing { .. })) => {
+            return Err(refused(arguments, refusal, out)?);
+        }
+        Err(refusal) => return Err(refusal.into()),
+    };
     if arguments.json {
         serde_json::to_writer(&mut *out, &report)?;
         out.write_all(b"\n")?;
@@ -26,6 +35,28 @@ pub(crate) fn verify(arguments: &ListingArguments, out: &mut dyn Write) -> Resul
     } else {
         Err(Failure::Damaged { path: arguments.db.clone() })
     }
+}
+
+/// Opening would refuse: says up to where there is a state, and what stands behind the damage.
+fn refused(
+    arguments: &ListingArguments,
+    refusal: Error,
+    out: &mut dyn Write,
+) -> Result<Failure, Failure> {
+    // Where not even that can be read, the refusal says it all.
+    let Ok((view, report)) = crate::database::salvage(&arguments.db) else {
+        return Ok(refusal.into());
+    };
+    if arguments.json {
+        serde_json::to_writer(&mut *out, &report)?;
+        out.write_all(b"\n")?;
+    } else {
+        writeln!(out, "opening is refused; the last good state is at LSN {}", view.lsn())?;
+        if let Some(behind) = &report.behind {
+            writeln!(out, "{behind}")?;
+        }
+    }
+    Ok(refusal.into())
 }
 
 /// `freehold checkpoint DB`.

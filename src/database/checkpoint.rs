@@ -1,6 +1,7 @@
 //! Checkpoints: write a snapshot of a published state, then remove what it makes superfluous.
 //!
 //! - A snapshot is renamed into place only when every record it covers is synced.
+//! - Without space for another snapshot, one that was verified and the WAL behind it must do.
 //! - The WAL is kept back to the oldest kept snapshot, so that a damaged newest one costs nothing.
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use super::{Core, Files, Mistake, Writer, locked};
 use crate::error::{Error, Result};
 use crate::id::{DatabaseId, Lsn};
 use crate::primitive::SectionWriter;
-use crate::snapshot::{self, RunRow, SnapshotMeta, SnapshotWriter};
+use crate::snapshot::{self, RunRow, SnapshotFile, SnapshotMeta, SnapshotWriter};
 use crate::state::Published;
 
 /// What a checkpoint did.
@@ -43,6 +44,7 @@ impl Checkpoints {
 
 impl Core {
     pub(super) fn checkpoint(&self) -> Result<CheckpointReport> {
+        self.refuse_read_only()?;
         let Some(files) = &self.files else { return Ok(CheckpointReport::default()) };
         let mut checkpoints = locked(&files.checkpoints);
         let (state, chain) = {
@@ -84,7 +86,7 @@ impl Core {
         let log = locked(&files.log);
         debug_assert_eq!(log.written(), writer.lsn());
         let state = Arc::new(writer.state.publish(&self.published.load()));
-        self.published.store(Arc::clone(&state));
+        self.publish(Arc::clone(&state));
         (state, log.chain())
     }
 
@@ -99,12 +101,18 @@ impl Core {
         let database = locked(&files.log).database();
         if checkpoints.newest != Some(state.lsn) {
             let covered = files.wal_bytes.load(Ordering::Relaxed);
-            let written = snapshot::write(
-                &files.disk,
-                &meta_of(state, database, chain),
-                |writer| write_sections(state, writer),
-                || self.wait_synced(state.lsn),
-            );
+            let write = || {
+                snapshot::write(
+                    &files.disk,
+                    &meta_of(state, database, chain),
+                    |writer| write_sections(state, writer),
+                    || self.wait_synced(state.lsn),
+                )
+            };
+            let written = match write() {
+                Err(Error::NoSpace { .. }) if make_room(files, checkpoints, database)? => write(),
+                written => written,
+            };
             let written = written?;
             files.wal_bytes.fetch_sub(covered, Ordering::Relaxed);
             report.snapshot_bytes = written.bytes;
@@ -129,9 +137,25 @@ impl Core {
     pub(super) fn or_poison(&self, files: &Files, error: Error) -> Error {
         if locked(&files.log).is_poisoned() {
             self.group.poison();
+            self.watch.call();
         }
         error
     }
+}
+
+/// Gives up all snapshots but the newest that was read whole, and the log before it. Whether that was
+/// anything.
+fn make_room(files: &Files, checkpoints: &Checkpoints, database: DatabaseId) -> Result<bool> {
+    let pruned = snapshot::prune(&files.disk, 1, |lsn| {
+        Ok(!checkpoints.damaged.contains(&lsn)
+            && snapshot::opens(&files.disk, lsn, database)?
+            && SnapshotFile::open(&files.disk, lsn)?.verify_whole().is_ok())
+    })?;
+    let segments = match pruned.kept.first() {
+        Some(floor) => locked(&files.log).prune(*floor)?,
+        None => 0,
+    };
+    Ok(segments > 0 || !pruned.removed.is_empty())
 }
 
 /// What the snapshot of a state says besides the primitives' sections.

@@ -11,10 +11,14 @@ use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
 use super::checkpoint::Checkpoints;
+use super::watch::CallIfPoisoned;
 use super::{Core, Durability, Files, Mistake, Transaction, Writer, locked};
 use crate::error::{Error, Result};
 use crate::format::{RECORD_BYTES_MAX, record};
 use crate::id::Lsn;
+
+/// What is kept back of a segment at most.
+const KEPT_BACK_BYTES_MAX: u64 = 64 << 10;
 
 thread_local! {
     /// The databases whose transactions run on this thread, by the address of their core.
@@ -68,6 +72,7 @@ impl Core {
         body: impl FnOnce(&mut Transaction<'_>) -> Result<T>,
     ) -> Result<(T, Lsn)> {
         self.refuse_nested(call)?;
+        self.refuse_read_only()?;
         let writer = self.writer_with_room()?;
         let _inside = Inside::enter(self);
         let mut tx = Transaction::begin(writer, (self.clock)());
@@ -91,6 +96,7 @@ impl Core {
         self.enqueue(&mut tx)?;
         self.applied.store(lsn.0, Ordering::Release);
         tx.settle();
+        self.publish_if_watched(tx.writer());
         Ok((value, lsn))
     }
 
@@ -121,9 +127,12 @@ impl Core {
         }
         let Some(files) = &self.files else { return Ok(()) };
         let needed = record::framed_len(found);
+        let kept_back = if tx.is_freeing() { 0 } else { files.kept_back() };
         let writer = tx.writer();
-        if needed > writer.room {
-            files.rotate(writer, needed).map_err(|error| self.or_poison(files, error))?;
+        if needed + kept_back > writer.room {
+            files
+                .rotate(writer, needed + kept_back)
+                .map_err(|error| self.or_poison(files, error))?;
         }
         let body = writer.log.finish()?;
         writer.queue.push(body);
@@ -158,7 +167,10 @@ impl Core {
     /// Waits until the record at `lsn` is synced, whatever the mode; may lead.
     pub(super) fn wait_synced(&self, lsn: Lsn) -> Result<()> {
         match &self.files {
-            Some(files) => self.group.wait(lsn, || self.lead(files)),
+            Some(files) => {
+                let _call = CallIfPoisoned(self);
+                self.group.wait(lsn, || self.lead(files))
+            }
             None => Ok(()),
         }
     }
@@ -182,7 +194,7 @@ impl Core {
         if let Some(closed) = &closed
             && self.planted.is(Mistake::PublishBeforeSync)
         {
-            self.published.store(Arc::new(closed.clone()));
+            self.publish(Arc::new(closed.clone()));
         }
         log.append(&mut batch)?;
         log.give_spare(batch);
@@ -198,7 +210,7 @@ impl Core {
             files.unsynced_bytes.fetch_sub(covered, Ordering::Relaxed);
         }
         if let Some(closed) = closed {
-            self.published.store(Arc::new(closed));
+            self.publish(Arc::new(closed));
         }
         Ok(lsn)
     }
@@ -213,12 +225,16 @@ impl Core {
         }
         let mut writer = locked(&self.writer);
         let published = writer.state.publish(&self.published.load());
-        self.published.store(Arc::new(published));
+        self.publish(Arc::new(published));
     }
 
     /// Makes everything durable and lets the files go.
     pub(super) fn close(&self) -> Result<()> {
         let is_closed = self.closed.swap(true, Ordering::AcqRel);
+        if let Some(read_only) = &self.read_only {
+            drop(locked(&read_only.lock).take());
+        }
+        self.watch.call();
         let Some(files) = &self.files else { return Ok(()) };
         // Held until the directory is let go: a checkpoint that goes on must not work in a directory
         // that somebody else may have, and whoever closes second must find it closed.
@@ -248,7 +264,13 @@ impl Files {
         self.unsynced_bytes.load(Ordering::Relaxed)
     }
 
-    /// Syncs everything and ends the active segment, if there is anything in it.
+    /// Bytes at a segment's end that only transactions which free space may use, once the disk has none
+    /// for another segment.
+    fn kept_back(&self) -> u64 {
+        KEPT_BACK_BYTES_MAX.min(self.settings.segment_bytes / 8)
+    }
+
+    /// Syncs everything and ends the active segment, if there is anything in it and space for another.
     pub(super) fn end_segment(&self, writer: &mut Writer) -> Result<()> {
         let mut log = locked(&self.log);
         log.append(&mut writer.queue)?;
@@ -256,7 +278,9 @@ impl Files {
         if log.has_records() {
             let rotated = log.rotate(&writer.state.catalog, 0);
             writer.room = log.room();
-            return rotated;
+            if !matches!(rotated, Err(Error::NoSpace { .. })) {
+                return rotated;
+            }
         }
         log.sync().map(drop)
     }

@@ -10,11 +10,13 @@ mod checkpoint;
 mod commit;
 mod mistake;
 mod options;
+mod past;
 mod pending;
 mod run;
 mod ticker;
 mod transaction;
 mod view;
+mod watch;
 mod writer;
 
 use std::fmt;
@@ -22,6 +24,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -29,12 +32,13 @@ use crate::clock::Clock;
 use crate::database::checkpoint::Checkpoints;
 use crate::database::mistake::Planted;
 use crate::database::ticker::{Nudge, Ticker};
+use crate::database::watch::Watch;
 use crate::database::writer::Writer;
 use crate::disk::{DiskRef, FileRef, OsDisk};
 use crate::error::{Error, Result};
 use crate::id::{Lsn, RunId};
 use crate::primitive::Frozen;
-use crate::recovery::{self, RecoveryReport};
+use crate::recovery::{self, Access, RecoveryReport};
 use crate::registry::PrimitiveRegistry;
 use crate::state::{Published, State};
 use crate::wal::{GroupCommit, Log};
@@ -101,14 +105,22 @@ pub(crate) struct Core {
     /// The last record applied in memory, readable without the writer's lock.
     applied: AtomicU64,
     published: ArcSwap<Published>,
+    watch: Watch,
     empty: Arc<[Frozen]>,
     group: GroupCommit,
-    /// `None`: in memory only.
+    /// `None`: in memory only, or read-only.
     files: Option<Files>,
+    read_only: Option<ReadOnly>,
     /// How to reach the ticker; not set in memory and on a simulated disk, which have none.
     nudge: OnceLock<Nudge>,
     closed: AtomicBool,
     report: RecoveryReport,
+}
+
+/// Why nothing can be written, with the lock if it is held.
+struct ReadOnly {
+    because: &'static str,
+    lock: Mutex<Option<FileRef>>,
 }
 
 /// What a database on a disk has besides.
@@ -123,6 +135,8 @@ struct Files {
     /// Bytes that `Buffered` transactions wrote since the last sync began.
     unsynced_bytes: AtomicU64,
     lock: Mutex<Option<FileRef>>,
+    /// How the files were read, to read what was before once more.
+    settings: recovery::Settings,
 }
 
 impl Database {
@@ -168,7 +182,8 @@ impl Database {
             options.warn(path, &warning);
         }
         let core = Arc::new(Core::on_disk(disk, opened, &options));
-        let ticker = if simulated { None } else { Some(Ticker::start(&core)?) };
+        let is_idle = simulated || core.read_only.is_some();
+        let ticker = if is_idle { None } else { Some(Ticker::start(&core)?) };
         Ok(Database { owner: Arc::new(Owner { core, ticker }) })
     }
 
@@ -248,8 +263,47 @@ impl Database {
     /// [`view`](Database::view); in the other modes it may be older.
     #[must_use]
     pub fn view_published(&self) -> View {
-        let core = self.core();
-        View { published: core.published.load_full(), empty: Arc::clone(&core.empty) }
+        self.core().view_published()
+    }
+
+    /// Waits until `look` finds something in a view, at most `timeout`; `None` if it did not by
+    /// then.
+    ///
+    /// `look` is called with what [`view`](Database::view) shows now, and again, on this thread, when
+    /// there is a newer state: soon after a commit that is as durable as [`Options::durability`]
+    /// promises. Nothing polls. Commits in quick succession may be seen as one, so `look` should
+    /// ask how things stand and not count how often it was called. A timeout of zero looks once.
+    ///
+    /// While somebody waits, each commit costs the others a little more: the state it made is shared
+    /// with a view.
+    ///
+    /// ```
+    /// use freehold::prelude::*;
+    /// use std::time::Duration;
+    /// # #[cfg(feature = "kv")] {
+    /// # let db = Database::in_memory()?;
+    /// let answer = std::thread::scope(|scope| {
+    ///     scope.spawn(|| db.transaction(|tx| tx.on::<KvStore>().put(b"answer", b"42")));
+    ///     db.wait_for(Duration::from_secs(10), |view| {
+    ///         view.on::<KvStore>().get("answer").as_deref().map(<[u8]>::to_vec)
+    ///     })
+    /// })?;
+    /// assert_eq!(answer.as_deref(), Some(&b"42"[..]));
+    /// # }
+    /// # Ok::<(), freehold::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Nested`] inside a transaction on this thread. [`Error::Closed`] if the database was
+    /// closed, before or meanwhile, and [`Error::Poisoned`] if a sync failed: nothing newer will
+    /// come.
+    pub fn wait_for<T>(
+        &self,
+        timeout: Duration,
+        look: impl FnMut(&View) -> Option<T>,
+    ) -> Result<Option<T>> {
+        self.core().wait_for(timeout, look)
     }
 
     /// Makes an empty run, in a transaction of its own.
@@ -329,10 +383,44 @@ impl Database {
 ///
 /// What opening would refuse.
 pub fn inspect(path: impl AsRef<Path>) -> Result<View> {
-    let disk: DiskRef = Arc::new(OsDisk::new(path.as_ref()));
+    let (view, _) = read(path.as_ref(), recovery::Reach::End)?;
+    Ok(view)
+}
+
+/// Reads the database in the directory `path` up to the record `lsn`, and says what state it had then.
+/// What lies behind that record is not looked at, so damage there is not in the way. Nothing is changed;
+/// the database must not be open.
+///
+/// # Errors
+///
+/// What opening would refuse, up to that record; [`Error::NoLsn`] if it is not there, or what led to
+/// it is not kept any more.
+pub fn inspect_at(path: impl AsRef<Path>, lsn: Lsn) -> Result<View> {
+    let (view, _) = read(path.as_ref(), recovery::Reach::Until(lsn))?;
+    Ok(view)
+}
+
+/// Reads a damaged database in the directory `path` up to the last whole record before the first
+/// damage: the state there, and a report whose
+/// [`stopped_at`](RecoveryReport::stopped_at) names the damage. Nothing is changed, so what lies behind
+/// stays as it is; the database must not be open.
+///
+/// Commits that were acknowledged are missing in that state, which is why no opening ever does this.
+///
+/// # Errors
+///
+/// What opening would refuse for other reasons than damage to the log.
+pub fn salvage(path: impl AsRef<Path>) -> Result<(View, RecoveryReport)> {
+    read(path.as_ref(), recovery::Reach::Damage)
+}
+
+fn read(path: &Path, reach: recovery::Reach) -> Result<(View, RecoveryReport)> {
+    let disk: DiskRef = Arc::new(OsDisk::new(path));
     let registry = PrimitiveRegistry::linked()?;
-    let (mut state, _) = recovery::inspect(&disk, registry, &Options::new().recovery())?;
-    Ok(View { published: Arc::new(state.publish_all()), empty: empty_instances(registry) })
+    let settings = recovery::Settings { reach, ..Options::new().recovery() };
+    let (mut state, report) = recovery::inspect(&disk, registry, &settings)?;
+    let published = Arc::new(state.publish_all());
+    Ok((View { published, empty: empty_instances(registry) }, report))
 }
 
 /// Reads every file of the database in the directory `path` and says what opening it would find,
@@ -375,9 +463,11 @@ impl Core {
             writer: Mutex::new(Writer::new(state, crate::id::Epoch(1), 0)),
             applied: AtomicU64::new(0),
             published: ArcSwap::from_pointee(published),
+            watch: Watch::default(),
             empty: empty_instances(registry),
             group: GroupCommit::new(Lsn::ZERO),
             files: None,
+            read_only: None,
             nudge: OnceLock::new(),
             closed: AtomicBool::new(false),
             report: RecoveryReport::default(),
@@ -385,8 +475,22 @@ impl Core {
     }
 
     fn on_disk(disk: DiskRef, opened: recovery::Opened, options: &Options) -> Core {
-        let recovery::Opened { mut state, log, lock, report, damaged_snapshots } = opened;
+        let recovery::Opened { mut state, access, report, damaged_snapshots } = opened;
         let published = state.publish_all();
+        let (log, lock) = match access {
+            Access::Write { log, lock } => (log, lock),
+            Access::ReadOnly { because, lock } => {
+                let read_only = ReadOnly { because, lock: Mutex::new(lock) };
+                return Core {
+                    published: ArcSwap::from_pointee(published),
+                    applied: AtomicU64::new(state.lsn.0),
+                    group: GroupCommit::new(state.lsn),
+                    read_only: Some(read_only),
+                    report,
+                    ..Core::in_memory(state.registry, options)
+                };
+            }
+        };
         let lsn = state.lsn;
         let wal_bytes = report.wal_bytes_since_snapshot;
         let checkpoints =
@@ -400,6 +504,7 @@ impl Core {
             writer: Mutex::new(Writer::new(state, log.epoch(), log.room())),
             applied: AtomicU64::new(lsn.0),
             published: ArcSwap::from_pointee(published),
+            watch: Watch::default(),
             empty: empty_instances(registry),
             group: GroupCommit::new(lsn),
             files: Some(Files {
@@ -411,10 +516,19 @@ impl Core {
                 wal_bytes: AtomicU64::new(wal_bytes),
                 unsynced_bytes: AtomicU64::new(0),
                 lock: Mutex::new(Some(lock)),
+                settings: options.recovery(),
             }),
+            read_only: None,
             nudge: OnceLock::new(),
             closed: AtomicBool::new(false),
             report,
+        }
+    }
+
+    fn refuse_read_only(&self) -> Result<()> {
+        match self.read_only {
+            Some(ReadOnly { because, .. }) => Err(Error::ReadOnly { because }),
+            None => Ok(()),
         }
     }
 

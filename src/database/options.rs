@@ -50,6 +50,7 @@ pub struct Options {
     pub(crate) checkpoint_bytes: Option<u64>,
     pub(crate) checkpoint_on_close: bool,
     pub(crate) snapshots_kept: usize,
+    pub(crate) read_only: bool,
     pub(crate) require_linked: bool,
     pub(crate) detached: BTreeSet<Box<str>>,
     pub(crate) on_warning: Option<Warn>,
@@ -101,6 +102,7 @@ impl Default for Options {
             checkpoint_bytes: Some(CHECKPOINT_BYTES_DEFAULT),
             checkpoint_on_close: true,
             snapshots_kept: 2,
+            read_only: false,
             require_linked: false,
             detached: BTreeSet::new(),
             on_warning: None,
@@ -151,6 +153,18 @@ impl Options {
     /// Bounds: at least 1.
     pub fn snapshots_kept(mut self, count: usize) -> Options {
         self.snapshots_kept = count.max(1);
+        self
+    }
+
+    /// Opens a database that is there and changes no file of it: a torn tail stays, and a transaction
+    /// returns [`Error::ReadOnly`](crate::Error::ReadOnly). The lock is held only while the files are
+    /// read, so several programs may do it, but none while another one writes. Default: no.
+    ///
+    /// A full disk can make an opening read-only as well:
+    /// [`RecoveryReport::read_only`](crate::RecoveryReport::read_only) says so.
+    #[must_use]
+    pub fn read_only(mut self, yes: bool) -> Options {
+        self.read_only = yes;
         self
     }
 
@@ -259,7 +273,9 @@ impl Options {
 
     pub(crate) fn recovery(&self) -> recovery::Settings {
         recovery::Settings {
+            reach: recovery::Reach::End,
             segment_bytes: self.segment_bytes,
+            read_only: self.read_only,
             require_linked: self.require_linked,
             detached: self.detached.clone(),
             threads: self.threads,

@@ -21,6 +21,7 @@ pub struct Transaction<'db> {
     undo: Undo,
     lsn: Lsn,
     timestamp: Timestamp,
+    is_freeing: bool,
     settled: bool,
 }
 
@@ -43,7 +44,7 @@ impl<'db> Transaction<'db> {
         let epoch = writer.epoch;
         writer.log.begin(lsn, timestamp, epoch);
         let undo = Undo { table: writer.state.table.clone(), detached: None, removed: Vec::new() };
-        Transaction { writer, undo, lsn, timestamp, settled: false }
+        Transaction { writer, undo, lsn, timestamp, is_freeing: false, settled: false }
     }
 
     /// The primitive `P`, to change it. Reads go through the same handle.
@@ -114,6 +115,28 @@ impl<'db> Transaction<'db> {
         Ok(())
     }
 
+    /// Says that this transaction makes the state smaller: on a full disk it may use the space that the
+    /// log keeps back for that, some 64 KiB, so that a checkpoint can then be smaller too.
+    ///
+    /// ```
+    /// use freehold::prelude::*;
+    /// # #[cfg(feature = "kv")] {
+    /// # let db = Options::new().durability(Durability::InMemory).open("")?;
+    /// db.transaction(|tx| {
+    ///     tx.freeing();
+    ///     tx.on::<KvStore>().delete(b"what is not needed any more")
+    /// })?;
+    /// # }
+    /// # Ok::<(), freehold::Error>(())
+    /// ```
+    pub fn freeing(&mut self) {
+        self.is_freeing = true;
+    }
+
+    pub(crate) fn is_freeing(&self) -> bool {
+        self.is_freeing
+    }
+
     /// The LSN that this transaction gets if it commits.
     #[must_use]
     pub fn lsn(&self) -> Lsn {
@@ -141,8 +164,8 @@ impl<'db> Transaction<'db> {
         &mut self.writer
     }
 
-    /// The record is in the queue: makes the changes final and lets the writer go.
-    pub(crate) fn settle(mut self) {
+    /// The record is in the queue: makes the changes final.
+    pub(crate) fn settle(&mut self) {
         let (lsn, timestamp) = (self.lsn, self.timestamp);
         let writer = &mut *self.writer;
         writer.state.lsn = lsn;

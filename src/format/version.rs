@@ -57,9 +57,9 @@ impl Features {
         self.read_only_compatible & !Features::KNOWN.read_only_compatible
     }
 
-    /// Refuses `file` if it uses something that this build must know to read it and write after it.
+    /// Refuses `file` if it uses something that this build must know to read it.
     pub(crate) fn refuse_unknown(&self, file: &Path) -> Result<(), Error> {
-        let found = self.unknown_incompatible() | self.unknown_read_only();
+        let found = self.unknown_incompatible();
         if found == 0 {
             return Ok(());
         }

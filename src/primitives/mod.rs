@@ -10,10 +10,10 @@
 //!
 //! | feature | primitive | for |
 //! |---|---|---|
-//! | `kv` | `KvStore` | byte keys and values, in order |
-//! | `event` | `EventLog` | named streams of events that are only ever appended to |
-//! | `state` | `StateCell` | named cells that change by compare-and-set |
-//! | `run` | `RunIndex` | which runs there are, how they stand, which a crash interrupted |
+//! | `kv` | `KvStore` | byte keys and values, in order; compare-and-swap, ranges |
+//! | `event` | `EventLog` | named streams of events, and one order of all of them |
+//! | `state` | `StateCell` | named cells that change by compare-and-set, along declared moves |
+//! | `run` | `RunIndex` | which runs there are, how they stand, found by what is known of them |
 //! | `vector` | `VectorStore` | vectors, searched for the nearest ones |
 
 #![expect(
@@ -36,13 +36,15 @@ pub mod value;
 pub mod vector;
 
 #[cfg(feature = "event")]
-pub use event::{Event, EventError, EventLog, JsonText, NotJson, Payload};
+pub use event::{
+    Event, EventError, EventLog, ExpectedSequence, JsonText, NewEvent, NotJson, Payload, Position,
+};
 #[cfg(feature = "kv")]
-pub use kv::{KeyRange, KvStore, Pairs};
+pub use kv::{KeyBounds, KeyRange, KvError, KvStore, Pairs};
 #[cfg(feature = "run")]
 pub use run::{IndexedRun, RunCounts, RunError, RunIndex, RunOutcome, RunStatus};
 #[cfg(feature = "state")]
-pub use state::{Cell, Expected, StateCell, StateError};
+pub use state::{Cell, Expected, StateCell, StateError, StateMachine};
 #[cfg(any(feature = "json", feature = "trace", feature = "vector"))]
 pub use value::{JSON_DEPTH_MAX, Json, JsonError};
 #[cfg(feature = "vector")]

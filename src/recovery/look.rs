@@ -5,6 +5,8 @@ use std::path::Path;
 
 use crate::disk::DiskRef;
 use crate::error::{Error, Result};
+use crate::id::SegmentId;
+use crate::recovery::Reach;
 use crate::recovery::lock::LOCK;
 use crate::recovery::plan::{Found, FoundSnapshot};
 use crate::snapshot::{self, SNAPSHOT_DIR, SnapshotFile};
@@ -20,6 +22,12 @@ pub(super) struct Look {
     /// Names in the log's directory that a crash left.
     pub(super) wal_temporaries: Vec<String>,
     pub(super) has_snapshot_temporaries: bool,
+    /// Every segment that has a name, ascending.
+    pub(super) segments: Vec<SegmentId>,
+    /// Bits of features that forbid writing.
+    pub(super) read_only_features: u64,
+    /// What is wrong with the first segment that was not looked at, if reading may stop there.
+    pub(super) stopped_at: Option<Error>,
 }
 
 /// Whether the directory is there. What is there must be a database, or nothing at all.
@@ -44,13 +52,16 @@ pub(super) fn is_there(disk: &DiskRef) -> Result<bool> {
     Ok(true)
 }
 
-/// Looks at everything.
-pub(super) fn look(disk: &DiskRef) -> Result<Look> {
+/// Looks at everything. Where not everything is to be read, a segment without a header is the end.
+pub(super) fn look(disk: &DiskRef, reach: Reach) -> Result<Look> {
     let mut look = Look {
         found: Found { mark: read_mark(disk)?, ..Found::default() },
         damaged_snapshots: Vec::new(),
         wal_temporaries: Vec::new(),
         has_snapshot_temporaries: false,
+        segments: Vec::new(),
+        read_only_features: 0,
+        stopped_at: None,
     };
     let wal = match disk.list(Path::new(WAL_DIR)) {
         Ok(listed) => listed,
@@ -59,20 +70,34 @@ pub(super) fn look(disk: &DiskRef) -> Result<Look> {
     };
     for entry in wal {
         match parse(&entry.name) {
-            WalName::Segment(id) => look.found.segments.push(SegmentEnds::read(disk, id)?),
+            WalName::Segment(id) => look.segments.push(id),
             WalName::Temporary => look.wal_temporaries.push(entry.name),
             WalName::Mark | WalName::Foreign => {}
         }
     }
-    look.found.segments.sort_by_key(|segment| segment.id);
+    look.segments.sort_unstable();
+    for id in &look.segments {
+        match SegmentEnds::read(disk, *id) {
+            Ok(ends) => {
+                look.read_only_features |= ends.header.features.unknown_read_only();
+                look.found.segments.push(ends);
+            }
+            Err(error @ Error::Corrupt { .. }) if reach != Reach::End => {
+                look.stopped_at = Some(error);
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
     let listing = snapshot::list(disk)?;
     look.has_snapshot_temporaries = !listing.temps.is_empty();
     for listed in listing.snapshots {
         match SnapshotFile::open(disk, listed.lsn) {
-            Ok(file) => look
-                .found
-                .snapshots
-                .push(FoundSnapshot { lsn: listed.lsn, database: file.meta().database }),
+            Ok(file) => {
+                look.read_only_features |= file.features().unknown_read_only();
+                let database = file.meta().database;
+                look.found.snapshots.push(FoundSnapshot { lsn: listed.lsn, database });
+            }
             Err(error @ Error::Corrupt { .. }) => look.damaged_snapshots.push(error),
             Err(error) => return Err(error),
         }

@@ -19,6 +19,7 @@ mod plan;
 mod repair;
 mod report;
 mod scan;
+mod survey;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -42,15 +43,30 @@ use scan::Scanned;
 #[cfg(feature = "cli")]
 pub(crate) use needs::{Judgement, Needs, Refusal};
 pub use report::{
-    Control, Cut, DetachedPrimitive, Phase, PhaseTimes, PrimitiveEntries, Progress, RecoveryReport,
+    Behind, Control, Cut, DetachedPrimitive, Phase, PhaseTimes, PrimitiveEntries, Progress,
+    RecoveryReport,
 };
 
 /// What is called while opening goes on.
 pub(crate) type ProgressFn = Arc<dyn Fn(&Progress) -> Control + Send + Sync>;
 
+/// How far to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// To the end of the log, or not at all: what opening does.
+    End,
+    /// To this record. Nothing behind it is looked at, so nothing there can be in the way.
+    Until(Lsn),
+    /// To the last whole record before the first damage, which the report then names.
+    Damage,
+}
+
 /// How to recover.
+#[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) segment_bytes: u64,
+    /// Change no file.
+    pub(crate) read_only: bool,
     pub(crate) require_linked: bool,
     /// Primitives that are not linked because the options say so.
     pub(crate) detached: BTreeSet<Box<str>>,
@@ -60,6 +76,7 @@ pub(crate) struct Settings {
     pub(crate) progress: Option<ProgressFn>,
     /// Read every file, also what opening does not need.
     pub(crate) check_all: bool,
+    pub(crate) reach: Reach,
 }
 
 impl Settings {
@@ -85,12 +102,29 @@ impl Settings {
 /// A database that is ready to be used.
 pub(crate) struct Opened {
     pub(crate) state: State,
-    pub(crate) log: Log,
-    pub(crate) lock: FileRef,
+    pub(crate) access: Access,
     pub(crate) report: RecoveryReport,
     /// Snapshots that must not count as kept ones.
     pub(crate) damaged_snapshots: Vec<Lsn>,
 }
+
+/// What can be done with the files.
+pub(crate) enum Access {
+    Write {
+        log: Log,
+        lock: FileRef,
+    },
+    /// The lock is held where writing was wanted.
+    ReadOnly {
+        because: &'static str,
+        lock: Option<FileRef>,
+    },
+}
+
+/// Why nothing can be written.
+const ASKED_FOR: &str = "the options say so";
+const FEATURES: &str = "it uses features that this build knows only how to read past";
+const NO_SPACE: &str = "the disk is full, and what would be cut could not be copied first";
 
 /// Opens what is on the disk, or makes a database if there is nothing.
 pub(crate) fn open(
@@ -98,13 +132,18 @@ pub(crate) fn open(
     registry: &'static PrimitiveRegistry,
     settings: &Settings,
 ) -> Result<Opened> {
+    if settings.read_only {
+        let (_, mut recovered) = read(disk, registry, settings)?;
+        recovered.build_indexes(settings)?;
+        return Ok(recovered.read_only(ASKED_FOR, None));
+    }
     let is_there = look::is_there(disk)?;
     if !is_there {
         repair::make_directory(disk, is_there)?;
     }
     let lock = lock::take(disk)?;
     let watch = Stopwatch::start();
-    let look = look::look(disk)?;
+    let look = look::look(disk, Reach::End)?;
     let plan = plan::plan(&look.found)?;
     let planned = watch.elapsed();
     let mut recovered = match &plan {
@@ -117,19 +156,26 @@ pub(crate) fn open(
         }
     };
     recovered.report.times.plan = planned;
-    if settings.build_indexes {
-        let building = Stopwatch::start();
-        index::build(&recovered.state, settings)?;
-        recovered.report.times.index = building.elapsed();
+    recovered.build_indexes(settings)?;
+    if look.read_only_features != 0 {
+        return Ok(recovered.read_only(FEATURES, Some(lock)));
     }
     let repairing = Stopwatch::start();
-    let log = repair::repair(disk, settings, &look, plan.as_ref(), &mut recovered)?;
+    let log = match repair::repair(disk, settings, &look, plan.as_ref(), &mut recovered) {
+        Ok(log) => log,
+        // The state stands in memory; the next opening begins the repair anew.
+        Err(Error::NoSpace { .. }) if plan.is_some() => {
+            return Ok(recovered.read_only(NO_SPACE, Some(lock)));
+        }
+        Err(error) => return Err(error),
+    };
     recovered.report.times.repair = repairing.elapsed();
     let Recovered { state, report, damaged_snapshots, .. } = recovered;
-    Ok(Opened { state, log, lock, report, damaged_snapshots })
+    let access = Access::Write { log, lock };
+    Ok(Opened { state, access, report, damaged_snapshots })
 }
 
-/// Reads what opening would read. Nothing is changed.
+/// Reads what opening would read, as far as the settings say. Nothing is changed.
 pub(crate) fn inspect(
     disk: &DiskRef,
     registry: &'static PrimitiveRegistry,
@@ -161,26 +207,66 @@ pub(crate) fn verify(
     Ok(recovered.report)
 }
 
+/// The state after a record, which `settings.reach` says, from the files of a database that this process has open. The
+/// caller keeps them from being pruned meanwhile.
+pub(crate) fn read_until(
+    disk: &DiskRef,
+    registry: &'static PrimitiveRegistry,
+    settings: &Settings,
+) -> Result<State> {
+    let (_, recovered) = read_files(disk, registry, settings)?;
+    Ok(recovered.state)
+}
+
 /// Looks, plans, loads and replays, under the lock and without changing anything.
 fn read(
     disk: &DiskRef,
     registry: &'static PrimitiveRegistry,
     settings: &Settings,
 ) -> Result<(Look, Recovered)> {
-    let nothing = |found| Error::NotADatabase { path: disk.full_path(Path::new("")).into(), found };
     if !look::is_there(disk)? {
-        return Err(nothing("there is nothing"));
+        return Err(nothing(disk, "there is nothing"));
     }
     let _lock = lock::take_to_read(disk)?;
+    read_files(disk, registry, settings)
+}
+
+fn nothing(disk: &DiskRef, found: &'static str) -> Error {
+    Error::NotADatabase { path: disk.full_path(Path::new("")).into(), found }
+}
+
+fn read_files(
+    disk: &DiskRef,
+    registry: &'static PrimitiveRegistry,
+    settings: &Settings,
+) -> Result<(Look, Recovered)> {
     let watch = Stopwatch::start();
-    let look = look::look(disk)?;
-    let Some(plan) = plan::plan(&look.found)? else {
-        return Err(nothing("the directory is empty"));
+    let mut look = look::look(disk, settings.reach)?;
+    let plan = match settings.reach {
+        Reach::End => plan::plan(&look.found)?,
+        Reach::Until(lsn) => plan::plan_until(&mut look.found, lsn)?,
+        Reach::Damage => plan::plan_before_damage(&mut look)?,
+    };
+    let Some(plan) = plan else {
+        return match settings.reach {
+            Reach::Until(Lsn::ZERO) => {
+                let recovered = Recovered::new(registry, &look);
+                Ok((look, recovered))
+            }
+            _ => Err(nothing(disk, "the directory is empty")),
+        };
     };
     let planned = watch.elapsed();
     let mut recovered = recover(disk, registry, settings, &look, &plan)?;
     recovered.report.times.plan = planned;
-    Ok((look, recovered))
+    let found = recovered.state.lsn;
+    if recovered.report.stopped_at.is_some() {
+        recovered.report.behind = Some(survey::survey(disk, &look.segments, found));
+    }
+    match settings.reach {
+        Reach::Until(lsn) if found != lsn => Err(Error::NoLsn { lsn, nearest: found }),
+        _ => Ok((look, recovered)),
+    }
 }
 
 /// The state in memory, and what is known of the files.
@@ -194,6 +280,16 @@ struct Recovered {
 }
 
 impl Recovered {
+    /// Builds deferred indexes, if the settings ask for it.
+    fn build_indexes(&mut self, settings: &Settings) -> Result<()> {
+        if settings.build_indexes {
+            let building = Stopwatch::start();
+            index::build(&self.state, settings)?;
+            self.report.times.index = building.elapsed();
+        }
+        Ok(())
+    }
+
     /// A database without a record.
     fn new(registry: &'static PrimitiveRegistry, look: &Look) -> Recovered {
         let mut state = State::empty(registry);
@@ -206,6 +302,15 @@ impl Recovered {
             report: RecoveryReport { damaged_snapshots: texts(look), ..Default::default() },
             damaged_snapshots: Vec::new(),
         }
+    }
+}
+
+impl Recovered {
+    /// What can be read and not written.
+    fn read_only(self, because: &'static str, lock: Option<FileRef>) -> Opened {
+        let Recovered { state, mut report, damaged_snapshots, .. } = self;
+        report.read_only = Some(because.into());
+        Opened { state, access: Access::ReadOnly { because, lock }, report, damaged_snapshots }
     }
 }
 
@@ -223,6 +328,7 @@ fn recover(
 ) -> Result<Recovered> {
     let mut report = RecoveryReport { damaged_snapshots: texts(look), ..Default::default() };
     report.damaged_segments = look.found.damage_below(plan);
+    report.stopped_at = look.stopped_at.as_ref().map(|damage| damage.to_string().into());
     let mut damaged_snapshots = Vec::new();
     let loading = Stopwatch::start();
     let mut starts = plan.starts.iter().peekable();
@@ -304,6 +410,10 @@ fn finish(
     }
     state.catalog = catalog.into();
     report.last_lsn = state.lsn;
+    if let Some(damage) = scanned.stopped_at {
+        // What the scan meets first stands before what the look has met.
+        report.stopped_at = Some(damage.to_string().into());
+    }
     report.segments = scanned.segments;
     report.records = scanned.records;
     report.runs = state.table.iter().len();
@@ -316,3 +426,7 @@ fn finish(
     recovered.open_end = scanned.open_end;
     Ok(recovered)
 }
+
+#[cfg(test)]
+#[expect(unsafe_code, reason = "a primitive's place in the registry is a linker section")]
+mod tests;

@@ -21,6 +21,7 @@ use crate::registry::facts::{Facts, check};
 use crate::snapshot::SnapshotFile;
 use crate::wal::scan::{SegmentReader, Step, Stop};
 
+use super::Reach;
 use super::case::Place;
 use super::look;
 use super::owners::{
@@ -154,7 +155,7 @@ impl Needs {
             let path = disk.full_path(Path::new("")).into();
             return Err(Error::NotADatabase { path, found: "there is nothing" });
         }
-        let look = look::look(disk)?;
+        let look = look::look(disk, Reach::End)?;
         // Without a plan no record was ever written.
         let Some(plan) = plan::plan(&look.found)? else { return Ok(Needs::new()) };
         let mut starts = plan.starts.iter().peekable();

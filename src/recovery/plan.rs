@@ -12,6 +12,7 @@ use crate::error::{Damage, Error, Result};
 use crate::format::mark::SyncedMark;
 use crate::id::{DatabaseId, Lsn, SegmentId};
 use crate::recovery::case::Place;
+use crate::recovery::look::Look;
 use crate::wal::names::{MARK, segment_path};
 use crate::wal::scan::SegmentEnds;
 
@@ -34,6 +35,23 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// The least LSN whose state the files can give.
+    fn floor(&self) -> Lsn {
+        let first = self.segments.first().map_or(Lsn(u64::MAX), |first| first.header.first_lsn);
+        if first == Lsn::ZERO.next() {
+            return Lsn::ZERO;
+        }
+        let covered = self.snapshots.iter().find(|snapshot| first <= snapshot.lsn.next());
+        covered.or(self.snapshots.last()).map_or(Lsn(u64::MAX), |snapshot| snapshot.lsn)
+    }
+
+    /// Forgets what lies behind `lsn`, and what speaks of it.
+    fn cut_to(&mut self, lsn: Lsn) {
+        self.segments.retain(|segment| segment.header.first_lsn <= lsn);
+        self.snapshots.retain(|snapshot| snapshot.lsn <= lsn);
+        self.mark = None;
+    }
+
     /// What is wrong with the segments that the plan passes over.
     pub(super) fn damage_below(&self, plan: &Plan) -> Vec<Box<str>> {
         let passed_over = self.segments.iter().filter(|ends| plan.superfluous.contains(&ends.id));
@@ -114,6 +132,47 @@ pub(super) fn plan(found: &Found) -> Result<Option<Plan>> {
         superfluous: found.segments.iter().take(superfluous).map(|segment| segment.id).collect(),
         proved,
     }))
+}
+
+/// The plan for the state after `lsn`.
+pub(super) fn plan_until(found: &mut Found, lsn: Lsn) -> Result<Option<Plan>> {
+    let floor = found.floor();
+    if lsn < floor {
+        return Err(Error::NoLsn { lsn, nearest: floor });
+    }
+    found.cut_to(lsn);
+    if found.segments.is_empty() && !found.snapshots.is_empty() {
+        return Ok(Some(of_snapshots(found)));
+    }
+    plan(found)
+}
+
+/// A plan that needs no log.
+fn of_snapshots(found: &Found) -> Plan {
+    Plan {
+        starts: found.snapshots.iter().rev().map(|snapshot| Some(snapshot.lsn)).collect(),
+        segments: Vec::new(),
+        superfluous: Vec::new(),
+        proved: (Lsn::ZERO, "nothing"),
+    }
+}
+
+/// The plan for everything before the first damage. What the plan itself meets is noted in `look`.
+pub(super) fn plan_before_damage(look: &mut Look) -> Result<Option<Plan>> {
+    look.found.mark = None;
+    loop {
+        let refusal = match plan(&look.found) {
+            Ok(plan) => return Ok(plan),
+            Err(refusal) => refusal,
+        };
+        if look.found.segments.pop().is_none() {
+            return Err(refusal);
+        }
+        look.stopped_at = Some(refusal);
+        if look.found.segments.is_empty() && !look.found.snapshots.is_empty() {
+            return Ok(Some(of_snapshots(&look.found)));
+        }
+    }
 }
 
 fn without_segments(found: &Found) -> Result<Option<Plan>> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::error::Link;
-use crate::id::{Lsn, SegmentId};
+use crate::id::{Lsn, RunId, SegmentId};
 
 /// What opening found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -25,6 +25,12 @@ pub struct RecoveryReport {
     pub records: u64,
     /// Entries replayed, by primitive.
     pub entries: Vec<PrimitiveEntries>,
+    /// The damage that reading stopped at, where it may: [`salvage`](crate::salvage).
+    pub stopped_at: Option<Box<str>>,
+    /// What of the log behind that damage can still be read.
+    pub behind: Option<Behind>,
+    /// Why nothing can be written, if that is so.
+    pub read_only: Option<Box<str>>,
     /// The torn tail that was cut, if there was one.
     pub cut: Option<Cut>,
     /// Primitives in the data that are not linked.
@@ -35,6 +41,49 @@ pub struct RecoveryReport {
     pub wal_bytes_since_snapshot: u64,
     /// How long each phase took.
     pub times: PhaseTimes,
+}
+
+/// What stands behind a damage. It is read to say what is at stake, and never applied: what came before
+/// it is missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Behind {
+    /// Records that can be read, each by itself.
+    pub records: u64,
+    /// The first of them.
+    pub first_lsn: Option<Lsn>,
+    /// The last of them.
+    pub last_lsn: Option<Lsn>,
+    /// The primitives that they have entries of.
+    pub primitives: Vec<Box<str>>,
+    /// The runs that they concern.
+    pub runs: Vec<RunId>,
+    /// Segments that cannot be read at all, each with what is wrong with it.
+    pub unreadable: Vec<Box<str>>,
+}
+
+impl fmt::Display for Behind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} can be read behind it", Count(self.records, "record"))?;
+        if let (Some(first), Some(last)) = (self.first_lsn, self.last_lsn) {
+            write!(f, ", LSN {first} to {last}; of ")?;
+            let mut names = self.primitives.iter().map(|name| &**name).peekable();
+            while let Some(name) = names.next() {
+                write!(f, "{name}{}", if names.peek().is_some() { ", " } else { "; " })?;
+            }
+            let shown = 8;
+            f.write_str(if self.runs.len() == 1 { "run" } else { "runs" })?;
+            for run in self.runs.iter().take(shown) {
+                write!(f, " {run}")?;
+            }
+            if let Some(more) = self.runs.len().checked_sub(shown).filter(|more| *more > 0) {
+                write!(f, " and {more} more")?;
+            }
+        }
+        for damage in &self.unreadable {
+            write!(f, "; {damage}")?;
+        }
+        Ok(())
+    }
 }
 
 /// How many entries of one primitive were replayed.
@@ -101,12 +150,13 @@ impl fmt::Display for DetachedPrimitive {
 
 impl RecoveryReport {
     /// What somebody should know: primitives in the data that are not linked, each with what links
-    /// it, and snapshots that could not be used.
+    /// it, snapshots that could not be used, and that nothing can be written.
     pub fn warnings(&self) -> impl Iterator<Item = String> + '_ {
         let detached = self.detached.iter().filter(|row| !row.asked_for).map(ToString::to_string);
         let damaged =
             self.damaged_snapshots.iter().map(|damage| format!("snapshot not used: {damage}"));
-        detached.chain(damaged)
+        let read_only = self.read_only.iter().map(|why| format!("open only to be read: {why}"));
+        detached.chain(damaged).chain(read_only)
     }
 }
 
@@ -193,6 +243,15 @@ impl fmt::Display for RecoveryReport {
         }
         for damage in &self.damaged_segments {
             writeln!(f, "  segment not needed and damaged: {damage}")?;
+        }
+        if let Some(because) = &self.read_only {
+            writeln!(f, "  open only to be read: {because}")?;
+        }
+        if let Some(damage) = &self.stopped_at {
+            writeln!(f, "  stopped at damage: {damage}")?;
+            if let Some(behind) = &self.behind {
+                writeln!(f, "  {behind}")?;
+            }
         }
         if let Some(cut) = &self.cut {
             let Cut { segment, offset, bytes, quarantine } = cut;

@@ -25,7 +25,7 @@ use super::apply::{Bucket, Chunk, RunEvent, apply};
 use super::case::{Case, Place, Stop, Verdict};
 use super::owners::{CatalogFold, Owner, Owners, refuse_version};
 use super::plan::{Found, Plan, PlannedSegment};
-use super::{Phase, Settings};
+use super::{Phase, Reach, Settings};
 
 /// What the log said.
 pub(super) struct Scanned {
@@ -34,6 +34,8 @@ pub(super) struct Scanned {
     /// Entries by type ID.
     pub(super) entries: [u64; 256],
     pub(super) bytes: u64,
+    /// The damage that the scan stopped at, where it may.
+    pub(super) stopped_at: Option<Error>,
     /// The last segment, with the end of its records, if it is not sealed.
     pub(super) open_end: Option<(SegmentReader, Tail)>,
 }
@@ -51,8 +53,14 @@ pub(super) fn replay(
 ) -> Result<Scanned> {
     let registry = state.registry;
     let start = state.lsn;
-    let mut scanned =
-        Scanned { segments: 0, records: 0, entries: [0; 256], bytes: 0, open_end: None };
+    let mut scanned = Scanned {
+        segments: 0,
+        records: 0,
+        entries: [0; 256],
+        bytes: 0,
+        stopped_at: None,
+        open_end: None,
+    };
     let needed: Vec<&PlannedSegment> =
         plan.segments.iter().filter(|segment| is_needed(segment, found, start, settings)).collect();
     let bytes_total =
@@ -68,7 +76,8 @@ pub(super) fn replay(
         readers.reverse();
         let [before, reader] = &mut readers;
         let (chains, scanned) = (&mut chains, &mut scanned);
-        let mut scan = Scan { registry, start, chain, chains, scanned, fold: &mut *fold };
+        let reach = settings.reach;
+        let mut scan = Scan { registry, start, reach, chain, chains, scanned, fold: &mut *fold };
         let step = |scan: &mut Scan<'_>, reader: &mut SegmentReader| {
             reader.read(disk, ends.id)?;
             scan.segment(reader, planned.place, plan.proved)
@@ -97,6 +106,9 @@ pub(super) fn replay(
         scanned.bytes += ends.bytes;
         if at + 1 == needed.len() && planned.place == Place::Last {
             scanned.open_end = Some((SegmentReader::default(), tail));
+        }
+        if scanned.stopped_at.is_some() {
+            break;
         }
     }
     let [_, last] = &mut readers;
@@ -143,6 +155,7 @@ impl Chains {
 struct Scan<'s> {
     registry: &'static PrimitiveRegistry,
     start: Lsn,
+    reach: Reach,
     chain: Option<u32>,
     chains: &'s mut Chains,
     scanned: &'s mut Scanned,
@@ -167,10 +180,15 @@ impl Scan<'_> {
         let mut owners = Owners::of(&ends.header.catalog, self.registry.facts());
         let mut sorter = Sorter::default();
         let mut proved = proved;
+        let until = match self.reach {
+            Reach::Until(lsn) => lsn,
+            Reach::End | Reach::Damage => Lsn(u64::MAX),
+        };
         let stop = loop {
             let record = match records.step() {
+                Step::Record(record) if record.header.lsn > until => break None,
                 Step::Record(record) => record,
-                Step::Stop(stop) => break stop,
+                Step::Stop(stop) => break Some(stop),
             };
             if record.header.durable > proved.0 {
                 proved = (record.header.durable, "a later record");
@@ -185,14 +203,21 @@ impl Scan<'_> {
             self.record(reader, &record, &mut owners, &mut sorter)?;
             self.scanned.records += 1;
         };
-        if let ScanStop::AtBadRecord(bad) = &stop {
+        if let Some(ScanStop::AtBadRecord(bad)) = &stop {
             let evidence = reader.evidence(bad);
             if evidence.durable > proved.0 {
                 proved = (evidence.durable, "a later record");
             }
         }
         let tail = records.tail().clone();
-        judge(reader, place, &stop, &tail, proved)?;
+        if let Some(stop) = stop.filter(|_| tail.last_lsn != until) {
+            match judge(reader, place, &stop, &tail, proved) {
+                Err(damage) if self.reach == Reach::Damage => {
+                    self.scanned.stopped_at = Some(damage);
+                }
+                judged => judged?,
+            }
+        }
         let chunk = sorter.finish();
         self.count(&chunk);
         Ok((chunk, tail))

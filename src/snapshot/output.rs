@@ -2,6 +2,8 @@
 //!
 //! - Bytes reach the file in order, about a MiB at a time; only a section's header is written after
 //!   its data, since it says how long that is.
+//! - When the disk is full the rest is only counted, so that the error can say how many bytes are
+//!   needed.
 //! - The checksum of the file is that of its bytes in order all the same: a section's own checksum
 //!   is combined into it when the header is known.
 
@@ -29,6 +31,8 @@ pub(super) struct Output {
     buffer: Vec<u8>,
     /// Bytes before those in the buffer.
     written: u64,
+    /// The disk had no space for some of it.
+    is_full: bool,
     /// Of everything before the open section's header.
     crc: Hasher,
     /// Of the open section's data.
@@ -50,7 +54,16 @@ impl Output {
         let file = opened.map_err(|error| Error::io("create", &full_path, error))?;
         let buffer = Vec::with_capacity(WRITE_BYTES);
         let crc = Hasher::new();
-        Ok(Output { file, path, full_path, buffer, written: 0, crc, section_crc: None })
+        Ok(Output {
+            file,
+            path,
+            full_path,
+            buffer,
+            written: 0,
+            is_full: false,
+            crc,
+            section_crc: None,
+        })
     }
 
     /// What was given cannot stand at this place: it would be refused when it is read.
@@ -107,8 +120,15 @@ impl Output {
     }
 
     /// Makes everything durable, and says how long the file is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSpace`] with the bytes of the whole file, if not all of it could be written.
     pub(super) fn finish(mut self) -> Result<u64> {
         self.flush()?;
+        if self.is_full {
+            return Err(Error::NoSpace { path: self.full_path.into(), needed: self.written });
+        }
         self.file.sync().map_err(|error| Error::io("sync", &self.full_path, error))?;
         Ok(self.written)
     }
@@ -129,19 +149,26 @@ impl Output {
 
     fn flush(&mut self) -> Result<()> {
         if !self.buffer.is_empty() {
-            self.write(&self.buffer, self.written)?;
-            self.written += self.buffer.len() as u64;
-            self.buffer.clear();
+            let mut buffer = std::mem::take(&mut self.buffer);
+            self.write(&buffer, self.written)?;
+            self.written += buffer.len() as u64;
+            buffer.clear();
+            self.buffer = buffer;
         }
         Ok(())
     }
 
-    fn write(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        write_all_at(&*self.file, bytes, offset).map_err(|error| {
-            match Error::io("write", &self.full_path, error) {
-                Error::NoSpace { path, .. } => Error::NoSpace { path, needed: bytes.len() as u64 },
-                error => error,
+    fn write(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
+        if self.is_full {
+            return Ok(());
+        }
+        let written = write_all_at(&*self.file, bytes, offset);
+        match written.map_err(|error| Error::io("write", &self.full_path, error)) {
+            Err(Error::NoSpace { .. }) => {
+                self.is_full = true;
+                Ok(())
             }
-        })
+            written => written,
+        }
     }
 }

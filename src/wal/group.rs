@@ -10,11 +10,12 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
-use std::thread::{self, Thread};
 
+use super::sync::{
+    AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, Thread, thread, thread_local,
+};
 use crate::error::{Error, Result};
 use crate::id::Lsn;
 
@@ -59,7 +60,7 @@ thread_local! {
     static SEAT: Arc<Seat> = Seat::of_this_thread();
 
     /// Whom this thread is about to wake: kept, so that leading allocates nothing.
-    static WOKEN: RefCell<Vec<Arc<Seat>>> = const { RefCell::new(Vec::new()) };
+    static WOKEN: RefCell<Vec<Arc<Seat>>> = RefCell::new(Vec::new());
 }
 
 /// A thread in the queue.

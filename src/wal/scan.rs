@@ -228,6 +228,30 @@ impl SegmentReader {
         evidence
     }
 
+    /// Every record above `above` that checks out by itself at its place, whatever stands between: LSN
+    /// and body. They are no history, since what came before them may be missing.
+    pub(crate) fn records_anywhere(&self, above: Lsn) -> impl Iterator<Item = (Lsn, &[u8])> {
+        let mut at = self
+            .ends
+            .as_ref()
+            .map_or(usize::MAX, |ends| usize::try_from(ends.header_len).unwrap_or(usize::MAX));
+        std::iter::from_fn(move || {
+            let ends = self.ends.as_ref()?;
+            loop {
+                let rest = self.bytes().get(at..).filter(|rest| rest.len() >= HEADER_LEN)?;
+                let (place, most) = (self.place(ends, at), Lsn(u64::MAX));
+                let header =
+                    RecordHeader::decode_candidate(rest, place, ends.header.epoch, above, most);
+                let whole = header.and_then(|header| Some((header, header.body(rest).ok()?)));
+                at += 8;
+                if let Some((header, body)) = whole {
+                    at += (FRAME_LEN + header.body_len).saturating_sub(8) / 8 * 8;
+                    return Some((header.lsn, body));
+                }
+            }
+        })
+    }
+
     fn place(&self, ends: &SegmentEnds, at: usize) -> Place {
         Place { salt: ends.header.salt, segment: ends.header.segment, offset: at as u64 }
     }

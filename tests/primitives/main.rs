@@ -6,6 +6,7 @@
 
 mod event;
 mod kv;
+mod kv_trace;
 mod machine;
 mod run;
 mod state;

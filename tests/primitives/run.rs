@@ -1,7 +1,10 @@
 //! `RunIndex`.
 
+use std::ops::{Bound, RangeBounds};
+
 use freehold::prelude::*;
-use freehold::primitives::{RunCounts, RunError, RunIndex, RunOutcome, RunStatus};
+use freehold::primitives::{IndexedRun, RunCounts, RunError, RunIndex, RunOutcome, RunStatus};
+use freehold::testing::Random;
 
 use crate::machine::Machine;
 
@@ -127,7 +130,7 @@ fn metadata_is_set_replaced_and_removed_also_after_the_end() {
     let view = machine.db.view();
     let run = view.on::<RunIndex>().get(run).unwrap();
     assert_eq!(run.name(), "shown name");
-    let metadata: Vec<_> = run.metadata().iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    let metadata: Vec<_> = run.metadata().iter().map(|(k, v)| (&**k, &**v)).collect();
     assert_eq!(metadata, [("model", "large"), ("reward", "0.0")]);
     assert!(run.created() < run.begun().unwrap());
     assert!(run.begun() < run.ended());
@@ -168,4 +171,219 @@ fn a_crash_leaves_the_runs_that_nobody_touched_since_orphaned() {
     let recovered = machine.db.view().lsn();
     assert_eq!(orphaned(&machine, recovered), [resumed, left, RunId(9)]);
     assert_eq!(orphaned(&machine, Lsn::ZERO), []);
+}
+
+fn ids<'a>(runs: impl Iterator<Item = (RunId, &'a IndexedRun)>) -> Vec<RunId> {
+    runs.map(|(run, _)| run).collect()
+}
+
+#[test]
+fn a_parent_is_there_before_its_children_and_as_long_as_they_are() {
+    let mut machine = Machine::new();
+    let child = |run, parent| {
+        move |tx: &mut Transaction<'_>| tx.on::<RunIndex>().create_child(run, "child", parent)
+    };
+    let (one, two, three) = (RunId(1), RunId(2), RunId(3));
+    for parent in [one, two] {
+        machine.refused(RunError::NoParent { run: one, parent }, child(one, parent));
+    }
+    machine.commit(|tx| tx.on::<RunIndex>().create(one, "parent"));
+    machine.commit(child(three, one));
+    machine.commit(child(two, one));
+    machine.refused(RunError::Exists { run: two, status: RunStatus::Created }, child(two, three));
+    {
+        let view = machine.db.view();
+        let index = view.on::<RunIndex>();
+        assert_eq!(ids(index.children(one)), [two, three]);
+        assert_eq!(ids(index.children(one).rev()), [three, two]);
+        assert_eq!(index.get(two).unwrap().parent(), Some(one));
+        assert_eq!(index.get(one).unwrap().parent(), None);
+        assert!(ids(index.children(two)).is_empty());
+    }
+    let remove = |run| move |tx: &mut Transaction<'_>| tx.on::<RunIndex>().remove(run);
+    machine.refused(RunError::HasChildren { run: one, count: 2 }, remove(one));
+    machine.commit(|tx| tx.on::<RunIndex>().begin(two));
+    let (found, expected) = (RunStatus::Running, "created or ended");
+    machine.refused(RunError::NotAllowed { run: two, found, expected }, remove(two));
+    machine.commit(|tx| tx.on::<RunIndex>().end(two, RunOutcome::Completed));
+    for run in [two, three, one] {
+        machine.commit(remove(run));
+        machine.refused(RunError::Absent { run }, remove(run));
+    }
+    assert!(machine.db.view().on::<RunIndex>().is_empty());
+    assert_counted(&machine.db);
+}
+
+#[test]
+fn tags_are_a_set_and_counted() {
+    let mut machine = Machine::new();
+    machine.commit(|tx| (1..=3).try_for_each(|run| tx.on::<RunIndex>().create(RunId(run), "run")));
+    let tag = |run, tag: &'static str| {
+        move |tx: &mut Transaction<'_>| tx.on::<RunIndex>().tag(RunId(run), tag)
+    };
+    let untag = |run, tag: &'static str| {
+        move |tx: &mut Transaction<'_>| tx.on::<RunIndex>().untag(RunId(run), tag)
+    };
+    assert!(machine.commit(tag(1, "nightly")));
+    assert!(!machine.commit(tag(1, "nightly")));
+    assert!(machine.commit(tag(3, "nightly")));
+    assert!(machine.commit(tag(3, "big")));
+    let run = RunId(9);
+    machine.refused(RunError::Absent { run }, tag(9, "nightly"));
+    machine.refused(RunError::Absent { run }, untag(9, "nightly"));
+    {
+        let view = machine.db.view();
+        let index = view.on::<RunIndex>();
+        assert_eq!(index.tags().collect::<Vec<_>>(), [("big", 1), ("nightly", 2)]);
+        assert_eq!(ids(index.with_tag("nightly")), [RunId(1), RunId(3)]);
+        let tags: Vec<_> = index.get(RunId(3)).unwrap().tags().iter().map(|tag| &**tag).collect();
+        assert_eq!(tags, ["big", "nightly"]);
+        assert!(ids(index.with_tag("never")).is_empty());
+    }
+    assert!(machine.commit(untag(3, "big")));
+    assert!(!machine.commit(untag(3, "big")));
+    machine.commit(|tx| tx.on::<RunIndex>().remove(RunId(1)));
+    let view = machine.db.view();
+    assert_eq!(view.on::<RunIndex>().tags().collect::<Vec<_>>(), [("nightly", 1)]);
+}
+
+#[test]
+fn what_a_crash_left_running_is_ended_for_one_reason_in_one_entry() {
+    let mut machine = Machine::new();
+    for (run, status) in (1..).map(RunId).zip(STATUSES) {
+        machine.db.transaction(|tx| lead_to(&mut tx.on::<RunIndex>(), run, status)).unwrap();
+    }
+    let resumed = RunId(7);
+    for run in [resumed, RunId(8)] {
+        let lead =
+            |tx: &mut Transaction<'_>| lead_to(&mut tx.on::<RunIndex>(), run, RunStatus::Running);
+        machine.db.transaction(lead).unwrap();
+    }
+    machine.crash();
+    let recovered = machine.db.recovery_report().last_lsn;
+    assert_eq!(recovered, machine.db.view().lsn());
+    machine.db.transaction(|tx| tx.on::<RunIndex>().tag(resumed, "resumed")).unwrap();
+    let end = |before: Lsn| {
+        move |tx: &mut Transaction<'_>| {
+            tx.on::<RunIndex>().end_orphaned(before, RunOutcome::Failed, "the machine crashed")
+        }
+    };
+    assert_eq!(machine.commit(end(Lsn::ZERO)), []);
+    assert_eq!(machine.commit(end(recovered)), [RunId(2), RunId(8)]);
+    assert_eq!(machine.commit(end(recovered)), []);
+    let view = machine.db.view();
+    let index = view.on::<RunIndex>();
+    for run in [RunId(2), RunId(8)] {
+        let run = index.get(run).unwrap();
+        assert_eq!((run.status(), run.reason()), (RunStatus::Failed, Some("the machine crashed")));
+        assert!(run.ended().is_some());
+    }
+    assert_eq!(ids(index.with_status(RunStatus::Running)), [resumed]);
+    assert_eq!(index.get(RunId(3)).unwrap().reason(), None);
+    assert_counted(&machine.db);
+}
+
+#[test]
+fn an_end_keeps_its_reason() {
+    let mut machine = Machine::new();
+    machine.commit(|tx| lead_to(&mut tx.on::<RunIndex>(), RunId(1), RunStatus::Running));
+    let because = |tx: &mut Transaction<'_>| {
+        tx.on::<RunIndex>().end_because(RunId(1), RunOutcome::Cancelled, "not needed")
+    };
+    machine.commit(because);
+    let run = RunId(1);
+    let (found, expected) = (RunStatus::Cancelled, "running");
+    machine.refused(RunError::NotAllowed { run, found, expected }, because);
+    let view = machine.db.view();
+    assert_eq!(view.on::<RunIndex>().get(run).unwrap().reason(), Some("not needed"));
+}
+
+#[test]
+fn every_query_is_all_runs_filtered() {
+    const NAMES: [&str; 6] = ["", "a", "ab", "ab/c", "b", "\u{10ffff}"];
+    const TEXTS: [&str; 4] = ["", "x", "xy", "z"];
+    let seed = Random::seed_from_env(0x7275);
+    println!("FREEHOLD_SEED={seed:#x}");
+    let mut random = Random::new(seed);
+    let mut machine = Machine::new();
+    for round in 0..40 {
+        machine
+            .db
+            .transaction(|tx| {
+                let mut index = tx.on::<RunIndex>();
+                for _ in 0..12 {
+                    let run = RunId(random.below(12));
+                    let text = |random: &mut Random| TEXTS[random.below(4) as usize];
+                    let name = NAMES[random.below(6) as usize];
+                    // What is refused is refused; the model is what the index says of each run.
+                    let _ = match random.below(8) {
+                        0 => index.create(run, name),
+                        1 => index.create_child(run, name, RunId(random.below(12))),
+                        2 => index.begin(run),
+                        3 => index.end(run, RunOutcome::Failed),
+                        4 => index.remove(run),
+                        5 => index.tag(run, text(&mut random)).map(drop),
+                        6 => index.untag(run, text(&mut random)).map(drop),
+                        _ => {
+                            let value = text(&mut random);
+                            let value = (!value.is_empty()).then_some(value);
+                            index.update(run, text(&mut random), value)
+                        }
+                    };
+                }
+                Ok(())
+            })
+            .unwrap();
+        match random.below(8) {
+            0 => machine.crash(),
+            1 => machine.close(),
+            _ => {}
+        }
+        let view = machine.db.view();
+        let index = view.on::<RunIndex>();
+        let filtered =
+            |keep: &dyn Fn(&IndexedRun) -> bool| ids(index.iter().filter(|(_, run)| keep(run)));
+        for status in RunStatus::ALL {
+            assert_eq!(ids(index.with_status(status)), filtered(&|run| run.status() == status));
+        }
+        for parent in (0..12).map(RunId) {
+            let expected = filtered(&|run| run.parent() == Some(parent));
+            assert_eq!(ids(index.children(parent)), expected, "round {round}");
+            assert!(expected.is_empty() || index.get(parent).is_some());
+        }
+        for text in TEXTS {
+            assert_eq!(ids(index.with_tag(text)), filtered(&|run| run.tags().contains(text)));
+            for value in TEXTS {
+                let expected =
+                    filtered(&|run| run.metadata().get(text).is_some_and(|v| **v == *value));
+                assert_eq!(ids(index.with_metadata(text, value)), expected);
+            }
+        }
+        for name in NAMES {
+            assert_eq!(ids(index.named(name)), filtered(&|run| run.name() == name));
+            let mut found = ids(index.name_prefix(name));
+            found.sort_unstable();
+            assert_eq!(found, filtered(&|run| run.name().starts_with(name)));
+        }
+        let moments: Vec<Timestamp> = index.iter().map(|(_, run)| run.created()).collect();
+        let moment = |random: &mut Random| {
+            let moment = moments.get(random.below(moments.len() as u64 + 1) as usize);
+            moment.map_or(Timestamp(0), |moment| Timestamp(moment.0 + random.below(2)))
+        };
+        for _ in 0..8 {
+            let bound = |random: &mut Random| {
+                let moment = moment(random);
+                match random.below(3) {
+                    0 => Bound::Included(moment),
+                    1 => Bound::Excluded(moment),
+                    _ => Bound::Unbounded,
+                }
+            };
+            let times = (bound(&mut random), bound(&mut random));
+            let mut found = ids(index.created_within(times));
+            found.sort_unstable();
+            assert_eq!(found, filtered(&|run| times.contains(&run.created())));
+        }
+        assert_counted(&machine.db);
+    }
 }

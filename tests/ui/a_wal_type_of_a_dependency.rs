@@ -1,6 +1,6 @@
 use freehold::prelude::*;
 
-#[primitive(id = 1, wal = 0x11..=0x12)]
+#[primitive(id = 1, wal = 0x14..=0x15)]
 #[derive(Clone, Default)]
 struct Notes {}
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::{Engine, Mode};
-use crate::data::{Key, Value, touch};
+use crate::data::{Key, touch};
 
 pub struct Fjall {
     database: Database,
@@ -27,20 +27,20 @@ impl Engine for Fjall {
         Fjall { database, keyspace, mode }
     }
 
-    fn put(&self, key: Key, value: Value) {
+    fn put(&self, key: Key, value: &[u8]) {
         self.keyspace.insert(key, value).expect("fjall writes");
         if self.mode == Mode::Strict {
             self.database.persist(PersistMode::SyncData).expect("fjall syncs");
         }
     }
 
-    fn put_many(&self, pairs: &mut dyn Iterator<Item = (Key, Value)>) {
+    fn put_many(&self, pairs: &mut dyn Iterator<Item = (Key, Box<[u8]>)>) {
         let mut batch = self.database.batch();
         if self.mode == Mode::Strict {
             batch = batch.durability(Some(PersistMode::SyncData));
         }
         for (key, value) in pairs {
-            batch.insert(&self.keyspace, key, value);
+            batch.insert(&self.keyspace, key, &*value);
         }
         batch.commit().expect("fjall commits");
     }
@@ -50,6 +50,18 @@ impl Engine for Fjall {
             touch(&self.keyspace.get(key).expect("fjall reads").expect("the key is there"))
         })
         .sum()
+    }
+
+    fn scan_from(&self, key: Key, count: usize) -> u64 {
+        let guards = self.keyspace.range(key..).take(count);
+        guards.map(|guard| touch(&guard.value().expect("fjall reads"))).sum()
+    }
+
+    fn modify(&self, key: Key, change: &dyn Fn(&mut [u8])) {
+        let value = self.keyspace.get(key).expect("fjall reads").expect("the key is there");
+        let mut value = value.to_vec();
+        change(&mut value);
+        self.put(key, &value);
     }
 
     fn scan(&self) -> (u64, u64) {

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Engine, Mode};
-use crate::data::{Key, Value, touch};
+use crate::data::{Key, touch};
 
 const RECORD: usize = 176;
 const PREALLOCATED: u64 = 256 << 20;
@@ -25,7 +25,7 @@ pub struct Floor {
 
 type Half = BTreeMap<Key, Box<[u8]>>;
 
-fn record(key: &Key, value: &Value) -> [u8; RECORD] {
+fn record(key: &Key, value: &[u8]) -> [u8; RECORD] {
     let mut record = [0; RECORD];
     record[56..72].copy_from_slice(key);
     record[72..172].copy_from_slice(value);
@@ -81,23 +81,31 @@ impl Engine for Floor {
         Floor { file, next: AtomicU64::new(end), mode, state: Mutex::new(state) }
     }
 
-    fn put(&self, key: Key, value: Value) {
+    fn put(&self, key: Key, value: &[u8]) {
         let mut offset = self.next.fetch_add(RECORD as u64, Ordering::Relaxed);
         if self.mode == Mode::Strict {
             offset %= PREALLOCATED - RECORD as u64;
         }
-        self.file.write_all_at(&record(&key, &value), offset).expect("a write");
+        self.file.write_all_at(&record(&key, value), offset).expect("a write");
         if self.mode == Mode::Strict {
             self.file.sync_data().expect("a sync");
         }
     }
 
-    fn put_many(&self, pairs: &mut dyn Iterator<Item = (Key, Value)>) {
+    fn put_many(&self, pairs: &mut dyn Iterator<Item = (Key, Box<[u8]>)>) {
         let records: Vec<u8> = pairs.flat_map(|(key, value)| record(&key, &value)).collect();
         (&self.file).write_all(&records).expect("a write");
     }
 
     fn read(&self, _: &mut dyn Iterator<Item = Key>) -> u64 {
+        unreachable!("the floor has no reads")
+    }
+
+    fn scan_from(&self, _: Key, _: usize) -> u64 {
+        unreachable!("the floor has no reads")
+    }
+
+    fn modify(&self, _: Key, _: &dyn Fn(&mut [u8])) {
         unreachable!("the floor has no reads")
     }
 

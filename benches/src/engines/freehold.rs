@@ -7,7 +7,7 @@ use freehold::primitives::KvStore;
 use freehold::{Database, Durability, Options};
 
 use super::{Engine, Mode};
-use crate::data::{Key, Value, touch};
+use crate::data::{Key, touch};
 
 pub struct Freehold(Database);
 
@@ -21,11 +21,11 @@ impl Engine for Freehold {
         Freehold(options.open(dir).expect("freehold opens"))
     }
 
-    fn put(&self, key: Key, value: Value) {
-        self.0.transaction(|tx| tx.on::<KvStore>().put(&key, &value)).expect("freehold commits");
+    fn put(&self, key: Key, value: &[u8]) {
+        self.0.transaction(|tx| tx.on::<KvStore>().put(&key, value)).expect("freehold commits");
     }
 
-    fn put_many(&self, pairs: &mut dyn Iterator<Item = (Key, Value)>) {
+    fn put_many(&self, pairs: &mut dyn Iterator<Item = (Key, Box<[u8]>)>) {
         self.0
             .transaction(|tx| {
                 let mut kv = tx.on::<KvStore>();
@@ -41,6 +41,23 @@ impl Engine for Freehold {
         let view = self.0.view();
         let kv = view.on::<KvStore>();
         keys.map(|key| touch(&kv.get(key).expect("the key is there"))).sum()
+    }
+
+    fn scan_from(&self, key: Key, count: usize) -> u64 {
+        let view = self.0.view();
+        let pairs = view.on::<KvStore>().range(key..);
+        pairs.take(count).map(|(_, value)| touch(value)).sum()
+    }
+
+    fn modify(&self, key: Key, change: &dyn Fn(&mut [u8])) {
+        self.0
+            .transaction(|tx| {
+                let mut kv = tx.on::<KvStore>();
+                let mut value = kv.get(key).expect("the key is there").to_vec();
+                change(&mut value);
+                kv.put(&key, &value)
+            })
+            .expect("freehold commits");
     }
 
     fn scan(&self) -> (u64, u64) {

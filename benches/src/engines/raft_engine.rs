@@ -5,7 +5,7 @@ use std::path::Path;
 use raft_engine::{Config, Engine as Log, LogBatch};
 
 use super::{Engine, Mode};
-use crate::data::{Key, Value, touch};
+use crate::data::{Key, touch};
 
 const GROUP: u64 = 1;
 
@@ -26,13 +26,13 @@ impl Engine for RaftEngine {
         RaftEngine { log: Log::open(config).expect("raft-engine opens"), mode }
     }
 
-    fn put(&self, key: Key, value: Value) {
+    fn put(&self, key: Key, value: &[u8]) {
         let mut batch = LogBatch::default();
         batch.put(GROUP, key.to_vec(), value.to_vec()).expect("raft-engine takes an entry");
         self.write(&mut batch);
     }
 
-    fn put_many(&self, pairs: &mut dyn Iterator<Item = (Key, Value)>) {
+    fn put_many(&self, pairs: &mut dyn Iterator<Item = (Key, Box<[u8]>)>) {
         let mut batch = LogBatch::default();
         for (key, value) in pairs {
             batch.put(GROUP, key.to_vec(), value.to_vec()).expect("raft-engine takes an entry");
@@ -42,6 +42,24 @@ impl Engine for RaftEngine {
 
     fn read(&self, keys: &mut dyn Iterator<Item = Key>) -> u64 {
         keys.map(|key| touch(&self.log.get(GROUP, &key).expect("the key is there"))).sum()
+    }
+
+    fn scan_from(&self, key: Key, count: usize) -> u64 {
+        let (mut left, mut sum) = (count, 0);
+        self.log
+            .scan_raw_messages(GROUP, Some(&key), None, false, |_, value| {
+                left -= 1;
+                sum += touch(value);
+                left > 0
+            })
+            .expect("raft-engine reads");
+        sum
+    }
+
+    fn modify(&self, key: Key, change: &dyn Fn(&mut [u8])) {
+        let mut value = self.log.get(GROUP, &key).expect("the key is there");
+        change(&mut value);
+        self.put(key, &value);
     }
 
     fn scan(&self) -> (u64, u64) {

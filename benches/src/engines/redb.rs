@@ -2,16 +2,29 @@
 
 use std::path::Path;
 
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, TableDefinition};
 
 use super::{Engine, Mode};
-use crate::data::{Key, Value, touch};
+use crate::data::{Key, touch};
 
 const ENTRIES: TableDefinition<Key, &[u8]> = TableDefinition::new("entries");
 
 pub struct Redb {
     database: Database,
     mode: Mode,
+}
+
+impl Redb {
+    fn commit(&self, body: impl FnOnce(&mut Table<'_, Key, &'static [u8]>)) {
+        let mut transaction = self.database.begin_write().expect("redb begins");
+        let durability = match self.mode {
+            Mode::Strict => Durability::Immediate,
+            Mode::Buffered => Durability::None,
+        };
+        transaction.set_durability(durability).expect("redb takes the mode");
+        body(&mut transaction.open_table(ENTRIES).expect("redb has a table"));
+        transaction.commit().expect("redb commits");
+    }
 }
 
 impl Engine for Redb {
@@ -24,24 +37,18 @@ impl Engine for Redb {
         Redb { database, mode }
     }
 
-    fn put(&self, key: Key, value: Value) {
-        self.put_many(&mut std::iter::once((key, value)));
+    fn put(&self, key: Key, value: &[u8]) {
+        self.commit(|table| {
+            table.insert(key, value).expect("redb writes");
+        });
     }
 
-    fn put_many(&self, pairs: &mut dyn Iterator<Item = (Key, Value)>) {
-        let mut transaction = self.database.begin_write().expect("redb begins");
-        let durability = match self.mode {
-            Mode::Strict => Durability::Immediate,
-            Mode::Buffered => Durability::None,
-        };
-        transaction.set_durability(durability).expect("redb takes the mode");
-        {
-            let mut table = transaction.open_table(ENTRIES).expect("redb has a table");
+    fn put_many(&self, pairs: &mut dyn Iterator<Item = (Key, Box<[u8]>)>) {
+        self.commit(|table| {
             for (key, value) in pairs {
-                table.insert(key, value.as_slice()).expect("redb writes");
+                table.insert(key, &*value).expect("redb writes");
             }
-        }
-        transaction.commit().expect("redb commits");
+        });
     }
 
     fn read(&self, keys: &mut dyn Iterator<Item = Key>) -> u64 {
@@ -51,6 +58,23 @@ impl Engine for Redb {
             touch(table.get(key).expect("redb reads").expect("the key is there").value())
         })
         .sum()
+    }
+
+    fn scan_from(&self, key: Key, count: usize) -> u64 {
+        let transaction = self.database.begin_read().expect("redb begins");
+        let table = transaction.open_table(ENTRIES).expect("redb has a table");
+        let entries = table.range(key..).expect("redb reads").take(count);
+        entries.map(|entry| touch(entry.expect("redb reads").1.value())).sum()
+    }
+
+    fn modify(&self, key: Key, change: &dyn Fn(&mut [u8])) {
+        self.commit(|table| {
+            let found = table.get(key).expect("redb reads").expect("the key is there");
+            let mut value = found.value().to_vec();
+            drop(found);
+            change(&mut value);
+            table.insert(key, value.as_slice()).expect("redb writes");
+        });
     }
 
     fn scan(&self) -> (u64, u64) {

@@ -1,13 +1,13 @@
 //! The primitives that ship with freehold, compiled as somebody else's: the same source files, a
 //! freehold without features. So they use nothing that any user's primitive could not use.
 
-#[path = "../../../../src/primitives/event.rs"]
+#[path = "../../../../src/primitives/event/mod.rs"]
 pub mod event;
 #[path = "../../../../src/primitives/kv.rs"]
 pub mod kv;
-#[path = "../../../../src/primitives/run.rs"]
+#[path = "../../../../src/primitives/run/mod.rs"]
 pub mod run;
-#[path = "../../../../src/primitives/state.rs"]
+#[path = "../../../../src/primitives/state/mod.rs"]
 pub mod state;
 #[path = "../../../../src/primitives/value.rs"]
 pub mod value;
