@@ -20,6 +20,9 @@ pub const EXACT_NUMBERS_MAX: u64 = 500_000;
 /// How many candidates a search by the graph looks at, if it does not say.
 pub const SEARCH_EFFORT: usize = 200;
 
+/// By how much at most the effort grows with what is dead in a graph.
+const DEAD_EFFORT_MAX: usize = 4;
+
 /// How many vectors are asked how much a filter lets through.
 const SAMPLE: u64 = 64;
 
@@ -221,8 +224,11 @@ impl VectorStore {
         let allowed = |slot: &u64| entry_of(*slot).is_some_and(|entry| asked.accepts(entry));
         // As many as the view has, and among them all that the view has: the same.
         let all = asked.filter.is_none() && world.len() == count;
+        // What is dead is in the way: the more there is of it, the more has to be looked at.
+        let nodes = world.len().min(count.saturating_mul(DEAD_EFFORT_MAX));
+        let effort = asked.effort.saturating_mul(nodes).div_ceil(count.max(1)).max(asked.effort);
         let mut hits: Vec<Hit<'_>> = world
-            .near(asked.query, asked.effort, if all { None } else { Some(&allowed) })
+            .near(asked.query, effort, if all { None } else { Some(&allowed) })
             .into_iter()
             // A newer view may have added to the graph meanwhile.
             .filter_map(|(distance, slot)| Some(Hit { distance, entry: entry_of(slot)? }))

@@ -2,7 +2,7 @@
 //!
 //! - Each set goes through its stages; at each, all queries are asked by both metrics, exactly and by the
 //!   graph, with the effort that is the default.
-//! - `--nocapture` prints a table; `FREEHOLD_LONG=1` takes all four sets.
+//! - `--nocapture` prints a table.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -100,8 +100,7 @@ fn found(hits: &[Vec<Hit<'_>>]) -> Vec<(String, f32)> {
 fn the_graph_finds_the_nearest_of_real_vectors_after_deletes_updates_and_reopening() {
     println!("| set | stage | metric | exact | graph, by ID | by distance | in the graph |");
     println!("|---|---|---|---|---|---|---|");
-    let is_long = std::env::var_os("FREEHOLD_LONG").is_some();
-    for name in SETS.into_iter().filter(|name| is_long || ["digits64", "sift5k"].contains(name)) {
+    for name in SETS {
         let set = Set::read(&sets(), name);
         let directory = tempfile::tempdir().unwrap();
         let options = || {
