@@ -214,6 +214,7 @@ fn an_index_that_panics_at_opening_is_an_error_that_names_the_primitive() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "what is on the disk is looked at from outside")]
 fn building_indexes_at_opening_can_be_cancelled_and_changes_no_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();

@@ -2,6 +2,7 @@
 
 mod model;
 mod recall;
+#[expect(clippy::disallowed_methods, reason = "the sets are files, and no database's")]
 mod sets;
 
 use freehold::prelude::*;
