@@ -274,6 +274,29 @@ fn a_graph_is_made_anew_when_most_of_it_is_dead() {
 }
 
 #[test]
+fn a_view_between_two_that_were_searched_finds_what_neither_of_them_holds() {
+    let db = Database::in_memory().unwrap();
+    filled(&db, 300);
+    let here = [5_000.0, 5_000.0, 5_000.0];
+    let nearest = |view: &View| {
+        let search = Search::new(&here, 1).method(Method::Graph);
+        ids(&view.on::<VectorStore>().find("c", &search).unwrap())
+    };
+    let before = db.view();
+    let far = nearest(&before);
+    db.transaction(|tx| tx.on::<VectorStore>().insert("c", "here", &here, None)).unwrap();
+    let between = db.view();
+    db.transaction(|tx| tx.on::<VectorStore>().delete("c", "here")).unwrap();
+    let after = db.view();
+    assert_eq!(nearest(&after), far);
+    assert_eq!(after.on::<VectorStore>().graph_len("c", Metric::L2), Some(300));
+    assert_eq!(nearest(&between), ["here"]);
+    assert_eq!(between.on::<VectorStore>().graph_len("c", Metric::L2), Some(301));
+    assert_eq!(nearest(&before), far, "it is in the graph now, and not in this view");
+    assert_eq!(nearest(&after), far);
+}
+
+#[test]
 fn many_equal_vectors_are_all_found() {
     let db = Database::in_memory().unwrap();
     db.transaction(|tx| {
