@@ -428,6 +428,17 @@ pub enum RegistryError {
         /// Its type now.
         linked: Box<str>,
     },
+    /// A deferred index could not be built while the database was opened. The data is sound: without
+    /// [`Options::build_indexes`](crate::Options::build_indexes) it opens.
+    #[error("{primitive} in run {run} cannot build its indexes: {reason}")]
+    Index {
+        /// The primitive.
+        primitive: &'static str,
+        /// The run.
+        run: RunId,
+        /// What it said as it panicked.
+        reason: Box<str>,
+    },
     /// A primitive cannot read what it once wrote into a snapshot, whose checksums are right.
     #[error("{}: {primitive} in run {run} cannot read its section: {reason}", file.display())]
     Section {

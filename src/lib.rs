@@ -69,6 +69,7 @@
 //! | `state` | `primitives::StateCell`, type ID 4 |
 //! | `trace` | `primitives::TraceStore`, type ID 5 |
 //! | `run` | `primitives::RunIndex`, type ID 6 |
+//! | `vector` | `primitives::VectorStore`, type ID 7 |
 //! | `full` | all of these |
 //! | `testing` | `testing`: the conformance kit, the simulated disk, the clock that stands still |
 //! | `cli` | the tool `freehold`, also as `cli::main` |
@@ -155,10 +156,10 @@ pub use freehold_macros::conformance;
 pub use freehold_macros::{Stored, operations, primitive, register, wal};
 pub use id::{DatabaseId, Epoch, Lsn, RunId, SegmentId, Timestamp};
 pub use primitive::{
-    Apply, Bytes, CLAIMS, Claim, Descriptor, Handle, LoggedEntry, MapIter, MapRange, OpContext,
-    OperationShape, Operations, OrdMap, OrdSet, Origin, PayloadTooLarge, PayloadWriter,
-    PrimitiveStorageExt, Registered, RowSink, SectionReader, SectionWriter, SetIter, SetRange,
-    Shape, Stored, StoredOwned, TableRows, TableWriter, Undecodable, UnknownOperation,
+    Apply, Bytes, CLAIMS, Claim, Deferred, DeferredCell, Descriptor, Handle, LoggedEntry, MapIter,
+    MapRange, OpContext, OperationShape, Operations, OrdMap, OrdSet, Origin, PayloadTooLarge,
+    PayloadWriter, PrimitiveStorageExt, Registered, RowSink, SectionReader, SectionWriter, SetIter,
+    SetRange, Shape, Stored, StoredOwned, TableRows, TableWriter, Undecodable, UnknownOperation,
     UnknownTable, Vector, VectorIter, primitive_for_wal_type, snapshot_primitive_ids, wal_ranges,
 };
 pub use recovery::{

@@ -1,7 +1,7 @@
 //! What a program that keeps its state in freehold names: `use freehold::prelude::*;`.
 
 pub use crate::{
-    Apply, Bytes, Handle, OpContext, OrdMap, OrdSet, PayloadWriter, PrimitiveRegistry,
+    Apply, Bytes, Deferred, Handle, OpContext, OrdMap, OrdSet, PayloadWriter, PrimitiveRegistry,
     PrimitiveStorageExt, Reason, SectionReader, SectionWriter, SnapshotSectionHeader, Stored,
     Vector, WalEntry, assert_no_collisions, operations, primitive, primitive_for_wal_type,
     register, snapshot_primitive_ids, wal, wal_ranges,

@@ -14,6 +14,9 @@ use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
 
+#[path = "extension/deferred.rs"]
+mod deferred;
+
 use freehold::WalEntry;
 use freehold::prelude::*;
 

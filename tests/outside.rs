@@ -96,8 +96,8 @@ fn a_primitive_written_by_hand_is_recovered() {
 }
 
 #[test]
-fn the_primitives_are_built_by_a_crate_that_is_not_freehold() {
-    assert_eq!(run_twice("primitives_outside"), ["6 primitives from outside"; 2]);
+fn the_shipped_primitives_are_built_by_a_crate_that_is_not_freehold() {
+    assert_eq!(run_twice("primitives_outside"), ["7 primitives from outside"; 2]);
 }
 
 /// All four primitives, in the root and in a run, some of it in a snapshot and some in the log;

@@ -15,7 +15,7 @@ use syn::{
 };
 
 use crate::errors::Errors;
-use crate::model::{Claim, Field, FieldFacts, Operations, Primitive};
+use crate::model::{Claim, Field, FieldFacts, Index, Operations, Primitive};
 use crate::parse;
 
 pub(crate) use claims::claim;
@@ -98,7 +98,7 @@ fn keyword_and_name(item: &Item) -> TokenStream {
 /// What our attributes say of a field.
 #[derive(Default)]
 struct Said {
-    rebuild: Option<syn::Expr>,
+    index: Option<Index>,
     facts: FieldFacts,
 }
 
@@ -111,7 +111,7 @@ fn fields(item: &mut ItemStruct, errors: &mut Errors) -> Vec<Field> {
             None => Member::Unnamed(index.into()),
         };
         let mut own = Errors::default();
-        let Said { rebuild, facts: FieldFacts { was, name, from } } =
+        let Said { index: derived, facts: FieldFacts { was, name, from } } =
             said(&mut field.attrs, &mut own);
         let table = was.as_ref().or(name.as_ref()).map_or_else(|| label(&member), LitStr::value);
         if let Some(was) = &was {
@@ -128,9 +128,9 @@ fn fields(item: &mut ItemStruct, errors: &mut Errors) -> Vec<Field> {
             );
         }
         if own.is_empty()
-            && rebuild.is_none()
+            && derived.is_none()
             && let Some(other) = fields.iter().find(|other| {
-                other.rebuild.is_none() && other.cfgs.is_empty() && other.table == table
+                other.index.is_none() && other.cfgs.is_empty() && other.table == table
             })
         {
             let other = other.member.to_token_stream();
@@ -140,7 +140,7 @@ fn fields(item: &mut ItemStruct, errors: &mut Errors) -> Vec<Field> {
                 None => own.on(&member, message),
             }
         }
-        if own.is_empty() && rebuild.is_none() {
+        if own.is_empty() && derived.is_none() {
             owned(&field.ty, "a field", &mut own);
             storable(&field.ty, &mut own);
         }
@@ -150,7 +150,7 @@ fn fields(item: &mut ItemStruct, errors: &mut Errors) -> Vec<Field> {
         }
         let cfgs = field.attrs.iter().filter(|each| each.path().is_ident("cfg")).cloned().collect();
         let ty = peeled(&field.ty).clone();
-        fields.push(Field { member, ty, table, former: from, rebuild, cfgs });
+        fields.push(Field { member, ty, table, former: from, index: derived, cfgs });
     }
     fields
 }
@@ -177,7 +177,7 @@ fn said(attributes: &mut Vec<Attribute>, errors: &mut Errors) -> Said {
             let path = attribute.path().to_token_stream();
             errors.on(attribute, format!("`#[{path}(..)]` is said twice"));
         } else if attribute.path().is_ident("index") {
-            said.rebuild = parse::index(arguments_of(attribute), attribute, errors);
+            said.index = parse::index(arguments_of(attribute), attribute, errors);
         } else {
             said.facts = parse::field(arguments_of(attribute), attribute, errors).unwrap_or_default();
             if index {

@@ -31,7 +31,8 @@ use proc_macro::TokenStream;
 /// - `crate = fh`: where freehold is found, if it was renamed.
 ///
 /// The struct is `Clone` and `Default`. Each field is [`Stored`](macro@Stored), or derived:
-/// `#[index(rebuild = |this| ..)]`. A renamed field says `#[field(was = "old")]`; one that is made of
+/// `#[index(rebuild = |this| ..)]`, or `#[index(deferred = |this, index| ..)]` for one that only views
+/// read. A renamed field says `#[field(was = "old")]`; one that is made of
 /// another which older sections have, `#[field(from = |old: OldType| ..)]`.
 #[proc_macro_attribute]
 pub fn primitive(arguments: TokenStream, item: TokenStream) -> TokenStream {

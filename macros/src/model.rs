@@ -44,10 +44,18 @@ pub(crate) struct Field {
     pub(crate) table: String,
     /// The field of older sections that it is made of.
     pub(crate) former: Option<Former>,
-    /// How it is rebuilt, if it is derived.
-    pub(crate) rebuild: Option<Expr>,
+    /// How it is made of the others, if it is derived.
+    pub(crate) index: Option<Index>,
     /// The `#[cfg]`s it stands under.
     pub(crate) cfgs: Vec<Attribute>,
+}
+
+/// What `#[index(..)]` says.
+pub(crate) enum Index {
+    /// What its value is, from the other fields.
+    Rebuilt(Expr),
+    /// What brings it up to date with a view.
+    Deferred(Expr),
 }
 
 /// A field that older sections have instead.

@@ -13,7 +13,7 @@
 //! stored      = ("crate" "=" Path | "name" "=" string)*
 //! wal         = byte ("," "version" "=" number | "," "name" "=" string | "," "effect"
 //!             | "," "newest" | "," "replay_only")*
-//! index       = "rebuild" "=" Expr
+//! index       = "rebuild" "=" Expr | "deferred" "=" Expr
 //! field       = ("was" "=" string | "name" "=" string | "from" "=" "|" Ident ":" Type "|" Expr)*
 //! ```
 
@@ -28,7 +28,7 @@ use syn::{Expr, ExprLit, Lit, LitInt, LitStr, Pat, Path, RangeLimits, Token, Typ
 
 use self::facts::{Fact, Value, Word, wanting};
 use crate::errors::Errors;
-use crate::model::{Byte, Claim, FieldFacts, Former, Wal};
+use crate::model::{Byte, Claim, FieldFacts, Former, Index, Wal};
 
 /// What `#[primitive(..)]` knows.
 const CLAIM: &[Word] = &[
@@ -296,21 +296,43 @@ fn section_version(expr: &Expr) -> syn::Result<u32> {
     }
 }
 
-/// `#[index(rebuild = ..)]`.
-pub(crate) fn index(tokens: TokenStream, at: &impl ToTokens, errors: &mut Errors) -> Option<Expr> {
+/// `#[index(rebuild = ..)]`, `#[index(deferred = ..)]`.
+pub(crate) fn index(tokens: TokenStream, at: &impl ToTokens, errors: &mut Errors) -> Option<Index> {
+    const INDEX: &[Word] =
+        &[("rebuild", "rebuild = |this| .."), ("deferred", "deferred = |this, index| ..")];
     const REMEDY: &str = "write how the index is rebuilt from the other fields: \
                           `#[index(rebuild = |this| ..)]`";
-    let facts = facts::facts(tokens, &[("rebuild", "rebuild = |this| ..")], errors);
-    if facts.lacks("rebuild") {
+    const DEFERRED: &str = "write what brings the index up to date with a view: \
+                            `#[index(deferred = |this, index| ..)]`, or the path of a function \
+                            `fn(&Self, &Index)`";
+    let facts = facts::facts(tokens, INDEX, errors);
+    if facts.lacks("rebuild") && facts.lacks("deferred") {
         errors.on(at, REMEDY);
     }
-    match facts.facts.into_iter().next()?.value {
-        Value::Expr(value) => Some(value),
-        _ => {
-            errors.on(at, REMEDY);
-            None
+    let mut said = None;
+    for Fact { name, word, value, .. } in facts.facts {
+        let index = match (word, value) {
+            ("rebuild", Value::Expr(value)) => Index::Rebuilt(value),
+            ("deferred", Value::Expr(value)) => Index::Deferred(value),
+            ("deferred", _) => {
+                errors.on(&name, DEFERRED);
+                continue;
+            }
+            _ => {
+                errors.on(at, REMEDY);
+                continue;
+            }
+        };
+        if said.is_some() {
+            errors.on(
+                &name,
+                "an index is rebuilt when a snapshot is loaded, or deferred until a view asks: \
+                 leave one out",
+            );
         }
+        said = Some(index);
     }
+    said
 }
 
 /// `#[field(was = "..")]`, `#[field(from = |old: Type| ..)]`.

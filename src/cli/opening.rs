@@ -72,6 +72,7 @@ pub(crate) fn open(path: &Path, options: Options) -> Result<Database> {
         shown.set_message(match progress.phase {
             Phase::Load => "loading the snapshot",
             Phase::Replay => "replaying the log",
+            Phase::Index => "building indexes",
         });
         shown.set_length(progress.bytes_total);
         shown.set_position(progress.bytes_done);

@@ -417,7 +417,7 @@ impl Core {
         let recovery::Opened { mut state, access, report, damaged_snapshots } = opened;
         let published = state.publish_all();
         let (log, lock) = match access {
-            Access::Write { log, lock } => (log, lock),
+            Access::Write { log, lock } => (*log, lock),
             Access::ReadOnly { because, lock } => {
                 let read_only = ReadOnly { because, lock: Mutex::new(lock) };
                 return Core {

@@ -156,6 +156,7 @@ pub fn compare_replay(path: impl AsRef<Path>) -> Result<Option<Comparison>> {
 /// A state that was read, and what of it.
 struct Reading {
     view: View,
+    #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "only the tool asks"))]
     database: DatabaseId,
     report: RecoveryReport,
 }

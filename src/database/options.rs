@@ -56,6 +56,7 @@ pub struct Options {
     pub(crate) on_warning: Option<Warn>,
     pub(crate) unsynced_bytes_max: usize,
     pub(crate) threads: usize,
+    pub(crate) build_indexes: bool,
     pub(crate) clock: Clock,
     pub(crate) progress: Option<ProgressFn>,
     pub(crate) disk: Option<DiskRef>,
@@ -107,6 +108,7 @@ impl Default for Options {
             on_warning: None,
             unsynced_bytes_max: UNSYNCED_BYTES_MAX_DEFAULT,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
+            build_indexes: false,
             clock: clock::system(),
             progress: None,
             disk: None,
@@ -160,7 +162,6 @@ impl Options {
     ///
     /// A full disk can make an opening read-only as well:
     /// [`RecoveryReport::read_only`](crate::RecoveryReport::read_only) says so.
-    #[must_use]
     pub fn read_only(mut self, yes: bool) -> Options {
         self.read_only = yes;
         self
@@ -208,6 +209,22 @@ impl Options {
     /// How many threads recovery uses. Default: one for each processor. Bounds: at least 1.
     pub fn threads(mut self, count: usize) -> Options {
         self.threads = count.max(1);
+        self
+    }
+
+    /// Whether opening builds the [`Deferred`](crate::Deferred) indexes of what it recovered, in
+    /// parallel over instances, so that no first use waits for them. Default: no, so that opening is
+    /// fast: each is built when it is first used.
+    ///
+    /// ```
+    /// # use freehold::prelude::*;
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path();
+    /// let db = Options::new().build_indexes(true).open(path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn build_indexes(mut self, yes: bool) -> Options {
+        self.build_indexes = yes;
         self
     }
 
@@ -261,6 +278,7 @@ impl Options {
             require_linked: self.require_linked,
             detached: self.detached.clone(),
             threads: self.threads,
+            build_indexes: self.build_indexes,
             progress: self.progress.clone(),
             check_all: false,
         }

@@ -1,6 +1,7 @@
 //! What a primitive is: the traits that the attributes implement, or an author by hand.
 
 use super::context::OpContext;
+use super::deferred::DeferredCell;
 use super::handle::Handle;
 use super::lock::Lock;
 use super::payload::PayloadWriter;
@@ -87,6 +88,16 @@ pub trait PrimitiveStorageExt: Registered + Clone + Default + Send + Sync + 'sta
     fn rebuild_indexes(&mut self) -> Result<(), Reason> {
         Ok(())
     }
+
+    /// Shows each [`Deferred`](crate::Deferred) of it to `each`, by which the engine opens the one
+    /// that a view reads. A primitive that has none need not say so.
+    fn each_deferred(&mut self, each: &mut dyn FnMut(&mut dyn DeferredCell)) {
+        let _ = each;
+    }
+
+    /// Builds its deferred indexes, or brings them up to date with this state, which is a view's.
+    /// Called by opening, if [`Options::build_indexes`](crate::Options::build_indexes) says so.
+    fn build_deferred(&self) {}
 
     /// Writes an operation's arguments and returns its WAL type.
     ///

@@ -3,6 +3,7 @@
 //! - [`Descriptor::replay`] is one indirect call for all entries it is given; inside, the loop calls the
 //!   primitive's own code directly. It is the only such loop, so that the code can be inlined there.
 //! - A panic in an operation at replay is caught here and names the operation.
+//! - Deferred indexes are opened here and nowhere else: in the clone that is published.
 //! - A state of another type never counts as an empty one: the functions panic.
 
 use std::any::Any;
@@ -66,6 +67,7 @@ pub struct Descriptor {
 struct Functions {
     create: fn() -> Instance,
     freeze: fn(&Instance) -> Frozen,
+    build_deferred: fn(&Frozen) -> Result<(), Reason>,
     settle: fn(&mut Instance) -> bool,
     undo: fn(&mut Instance),
     replay: fn(&mut Instance, &LoggedEntries<'_>) -> Result<(), Error>,
@@ -99,6 +101,7 @@ impl Descriptor {
             functions: Functions {
                 create: create::<P>,
                 freeze: freeze::<P>,
+                build_deferred: build_deferred::<P>,
                 settle: settle::<P>,
                 undo: undo::<P>,
                 replay: replay::<P>,
@@ -188,6 +191,11 @@ impl Descriptor {
     /// The state as it stands, for readers.
     pub(crate) fn freeze(&self, instance: &Instance) -> Frozen {
         (self.functions.freeze)(instance)
+    }
+
+    /// Builds the deferred indexes of the instance, as a view of it will find them.
+    pub(crate) fn build_deferred(&self, instance: &Instance) -> Result<(), Reason> {
+        (self.functions.build_deferred)(&self.freeze(instance))
     }
 
     /// The running transaction is committed. Says whether it changed the instance.
@@ -298,9 +306,19 @@ fn mixed_up<P: PrimitiveStorageExt>() -> ! {
 
 fn freeze<P: PrimitiveStorageExt>(instance: &Instance) -> Frozen {
     match instance.get::<P>() {
-        Some(value) => Frozen::new(value.clone()),
+        Some(value) => {
+            let mut value = value.clone();
+            value.each_deferred(&mut |deferred| deferred.open());
+            Frozen::new(value)
+        }
         None => mixed_up::<P>(),
     }
+}
+
+fn build_deferred<P: PrimitiveStorageExt>(frozen: &Frozen) -> Result<(), Reason> {
+    let Some(value) = frozen.get::<P>() else { mixed_up::<P>() };
+    catch_unwind(AssertUnwindSafe(|| value.build_deferred()))
+        .map_err(|panic| panic_message(&*panic).into())
 }
 
 fn live<P: PrimitiveStorageExt>(instance: &mut Instance) -> &mut Live<P> {

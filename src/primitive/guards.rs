@@ -272,6 +272,11 @@ pub fn convert<A, B>(how: fn(A) -> B, former: A) -> B {
     how(former)
 }
 
+/// Builds a deferred index, by the closure that its attribute gives.
+pub fn build_deferred<P, T>(how: fn(&P, &T), primitive: &P, index: &T) {
+    how(primitive, index);
+}
+
 /// The value of an index, by the closure that its attribute gives: as an argument, the closure needs
 /// no types written.
 pub fn rebuild<P, T>(how: fn(&P) -> T, primitive: &P) -> T {

@@ -9,6 +9,7 @@ mod claims;
 mod collections;
 mod context;
 mod contract;
+mod deferred;
 mod descriptor;
 mod guards;
 mod handle;
@@ -32,6 +33,7 @@ pub use context::{LoggedEntry, OpContext};
 pub use contract::{
     Apply, OperationShape, Operations, PrimitiveStorageExt, Registered, UnknownOperation,
 };
+pub use deferred::{Deferred, DeferredCell};
 pub use descriptor::{Descriptor, Origin};
 pub use handle::Handle;
 pub use payload::{PayloadTooLarge, PayloadWriter};
@@ -58,15 +60,16 @@ pub mod private {
     pub use freehold_macros::assert_no_collisions;
 
     pub use super::claims::slots;
+    pub use super::deferred::DeferredField;
     pub use super::descriptor::FREEHOLD_1_PRIMITIVES;
     pub use super::descriptor::{Descriptor, Origin};
     pub use super::json::{Float, Json, JsonWriter, ListWriter, Misfit, ObjectWriter};
 
     pub use super::guards::{
         Called, Claims, HandleOfPrimitive, HasOperations, IsHandle, Logged, NotResult,
-        OperationError, Probe, ResultOf, Unregistered, WithoutHandle, assert_distinct, claims,
-        convert, crate_of, fresh, is_named_as_claimed, is_registered_as_claimed, reason, rebuild,
-        unknown_operation,
+        OperationError, Probe, ResultOf, Unregistered, WithoutHandle, assert_distinct,
+        build_deferred, claims, convert, crate_of, fresh, is_named_as_claimed,
+        is_registered_as_claimed, reason, rebuild, unknown_operation,
     };
     pub use super::lock::Lock;
     pub use super::section::Rows;

@@ -6,7 +6,8 @@
 //!    paths alone. `tests/outside/primitives_outside` builds these very files as another crate.
 //! 2. Type IDs and WAL types are fixed for ever: 1 and 0x10–0x1F for `KvStore`, 2 and 0x20–0x2F
 //!    for `JsonStore`, 3 and 0x30–0x3F for `EventLog`, 4 and 0x40–0x4F for `StateCell`, 5 and
-//!    0x50–0x5F for `TraceStore`, 6 and 0x60–0x6F for `RunIndex`.
+//!    0x50–0x5F for `TraceStore`, 6 and 0x60–0x6F for `RunIndex`, 7 and
+//!    0x70–0x7F for `VectorStore`.
 //!
 //! | feature | primitive | for |
 //! |---|---|---|
@@ -16,6 +17,7 @@
 //! | `state` | `StateCell` | named cells that change by compare-and-set, along declared moves |
 //! | `trace` | `TraceStore` | spans of OpenTelemetry's model, and the trees they make |
 //! | `run` | `RunIndex` | which runs there are, how they stand, found by what is known of them |
+//! | `vector` | `VectorStore` | vectors, searched for the nearest ones |
 
 #![cfg_attr(
     any(
@@ -25,6 +27,7 @@
         feature = "run",
         feature = "state",
         feature = "trace",
+        feature = "vector",
     ),
     expect(
         unsafe_code,
@@ -45,8 +48,10 @@ pub mod run;
 pub mod state;
 #[cfg(feature = "trace")]
 pub mod trace;
-#[cfg(any(feature = "json", feature = "trace"))]
+#[cfg(any(feature = "json", feature = "vector"))]
 pub mod value;
+#[cfg(feature = "vector")]
+pub mod vector;
 
 #[cfg(feature = "event")]
 pub use event::{
@@ -62,11 +67,18 @@ pub use run::{IndexedRun, RunCounts, RunError, RunIndex, RunOutcome, RunStatus};
 pub use state::{Cell, Expected, StateCell, StateError, StateMachine};
 #[cfg(feature = "trace")]
 pub use trace::{TraceError, TraceStore};
-#[cfg(any(feature = "json", feature = "trace"))]
+#[cfg(any(feature = "json", feature = "vector"))]
 pub use value::{JSON_DEPTH_MAX, Json, JsonError};
+#[cfg(feature = "vector")]
+pub use vector::{
+    Collection, Filter, Hit, Method, Metric, Search, VectorEntry, VectorError, VectorStore,
+};
 
 /// The primitives alone, as the prelude has them.
 pub mod shipped {
+    // Never empty, so that the prelude has something to take whatever the features are.
+    pub use freehold::Stored as _;
+
     #[cfg(feature = "event")]
     pub use super::EventLog;
     #[cfg(feature = "json")]
@@ -79,4 +91,6 @@ pub mod shipped {
     pub use super::StateCell;
     #[cfg(feature = "trace")]
     pub use super::TraceStore;
+    #[cfg(feature = "vector")]
+    pub use super::VectorStore;
 }

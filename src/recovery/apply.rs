@@ -5,15 +5,16 @@
 //! - The run table follows the log's order. A run's instances are made before, and dropped after,
 //!   everything else of the chunk: its ID is never used again, so nothing between can tell.
 
-use std::panic::resume_unwind;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::cmp::Reverse;
+use std::sync::Arc;
 
 use crate::error::{Damage, Error, Result};
 use crate::id::{Epoch, Lsn, RunId, Timestamp};
 use crate::primitive::{EntryAt, Instance, LoggedEntries, RecordAt};
 use crate::state::{RunRow, RunState, State};
 use crate::wal::scan::SegmentReader;
+
+use super::parallel::in_parallel;
 
 /// Below this many entries a second thread costs more than it saves.
 const PARALLEL_ENTRIES_MIN: usize = 8192;
@@ -102,7 +103,9 @@ pub(super) fn apply(
         tasks.push(Task { bucket, instance });
     }
     let done = if threads > 1 && tasks.len() > 1 && count >= PARALLEL_ENTRIES_MIN {
-        in_parallel(state, tasks, logged, threads)?
+        // The largest first, so that no thread is left with it at the end.
+        tasks.sort_by_key(|task| Reverse(task.bucket.entries.len()));
+        in_parallel(tasks, threads, |task| run_task(state, task, logged))?
     } else {
         tasks
             .into_iter()
@@ -139,39 +142,4 @@ fn run_task(state: &State, mut task: Task, logged: LoggedEntries<'_>) -> Result<
     let entries = &task.bucket.entries;
     descriptor.replay(&mut task.instance, &LoggedEntries { entries, ..logged })?;
     Ok(task)
-}
-
-fn in_parallel(
-    state: &State,
-    mut tasks: Vec<Task>,
-    logged: LoggedEntries<'_>,
-    threads: usize,
-) -> Result<Vec<Task>> {
-    // The largest first, so that no thread is left with it at the end.
-    tasks.sort_by_key(|task| task.bucket.entries.len());
-    let workers = threads.min(tasks.len());
-    let todo = Mutex::new(tasks);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let task = todo.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            match task {
-                Some(task) => done.push(run_task(state, task, logged)?),
-                None => return Ok(done),
-            }
-        }
-    };
-    thread::scope(|scope| {
-        let threads: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
-        let mut all = work();
-        for thread in threads {
-            let done = thread.join().unwrap_or_else(|panic| resume_unwind(panic));
-            match (&mut all, done) {
-                (Ok(all), Ok(done)) => all.extend(done),
-                (Ok(_), Err(error)) => all = Err(error),
-                (Err(_), _) => {}
-            }
-        }
-        all
-    })
 }

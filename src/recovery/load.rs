@@ -4,9 +4,8 @@
 //! - An index is rebuilt on every instance before anything is replayed onto it.
 //! - What a primitive missed while it was detached is applied to it here, before the log's tail.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use crate::disk::DiskRef;
 use crate::error::{Damage, Error, Reason, RegistryError, Result};
@@ -19,6 +18,7 @@ use crate::state::{RunRow, RunState, State};
 use super::owners::{
     CatalogFold, Owner, owner_of, refuse_other_fields, refuse_section_version, refuse_version,
 };
+use super::parallel::in_parallel;
 
 /// An instance to be loaded.
 struct Task<'f> {
@@ -116,31 +116,7 @@ fn load_all(
     tasks: Vec<Task<'_>>,
     threads: usize,
 ) -> Result<Vec<Loaded>> {
-    let workers = threads.min(tasks.len()).max(1);
-    let todo = Mutex::new(tasks.into_iter());
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let task = todo.lock().unwrap_or_else(PoisonError::into_inner).next();
-            match task {
-                Some(task) => done.push(load_one(file, registry, &task)?),
-                None => return Ok(done),
-            }
-        }
-    };
-    thread::scope(|scope| {
-        let threads: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
-        let mut all = work();
-        for thread in threads {
-            let done = thread.join().unwrap_or_else(|panic| resume_unwind(panic));
-            match (&mut all, done) {
-                (Ok(all), Ok(done)) => all.extend(done),
-                (Ok(_), Err(error)) => all = Err(error),
-                (Err(_), _) => {}
-            }
-        }
-        all
-    })
+    in_parallel(tasks, threads, |task| load_one(file, registry, &task))
 }
 
 fn load_one(

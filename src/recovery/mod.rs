@@ -1,4 +1,4 @@
-//! Opening: lock, look, plan, load, replay, and only then repair.
+//! Opening: lock, look, plan, load, replay, deferred indexes, and only then repair.
 //!
 //! - Until the repair no file is changed (but for the lock file), so every refusal leaves the
 //!   directory as it was.
@@ -7,12 +7,14 @@
 
 mod apply;
 mod case;
+mod index;
 mod load;
 mod lock;
 mod look;
 #[cfg(any(test, feature = "cli"))]
 mod needs;
 mod owners;
+mod parallel;
 mod plan;
 mod repair;
 mod report;
@@ -74,6 +76,8 @@ pub(crate) struct Settings {
     /// Primitives that are not linked because the options say so.
     pub(crate) detached: BTreeSet<Box<str>>,
     pub(crate) threads: usize,
+    /// Build deferred indexes before anything is changed.
+    pub(crate) build_indexes: bool,
     pub(crate) progress: Option<ProgressFn>,
     /// Read every file, also what opening does not need.
     pub(crate) check_all: bool,
@@ -119,7 +123,7 @@ pub(crate) struct Opened {
 /// What can be done with the files.
 pub(crate) enum Access {
     Write {
-        log: Log,
+        log: Box<Log>,
         lock: FileRef,
     },
     /// The lock is held where writing was wanted.
@@ -141,7 +145,8 @@ pub(crate) fn open(
     settings: &Settings,
 ) -> Result<Opened> {
     if settings.read_only {
-        let (_, recovered) = read(disk, registry, settings)?;
+        let (_, mut recovered) = read(disk, registry, settings)?;
+        recovered.build_indexes(settings)?;
         return Ok(recovered.read_only(ASKED_FOR, None));
     }
     let is_there = look::is_there(disk)?;
@@ -163,6 +168,7 @@ pub(crate) fn open(
         }
     };
     recovered.report.times.plan = planned;
+    recovered.build_indexes(settings)?;
     if look.read_only_features != 0 {
         return Ok(recovered.read_only(FEATURES, Some(lock)));
     }
@@ -177,7 +183,7 @@ pub(crate) fn open(
     };
     recovered.report.times.repair = repairing.elapsed();
     let Recovered { state, report, damaged_snapshots, .. } = recovered;
-    let access = Access::Write { log, lock };
+    let access = Access::Write { log: Box::new(log), lock };
     Ok(Opened { state, access, report, damaged_snapshots })
 }
 
@@ -295,6 +301,16 @@ struct Recovered {
 }
 
 impl Recovered {
+    /// Builds deferred indexes, if the settings ask for it.
+    fn build_indexes(&mut self, settings: &Settings) -> Result<()> {
+        if settings.build_indexes {
+            let building = Stopwatch::start();
+            index::build(&self.state, settings)?;
+            self.report.times.index = building.elapsed();
+        }
+        Ok(())
+    }
+
     /// A database without a record.
     fn new(registry: &'static PrimitiveRegistry, look: &Look) -> Recovered {
         let mut state = State::empty(registry);

@@ -170,6 +170,8 @@ pub struct PhaseTimes {
     pub load: Duration,
     /// Reading and replaying the WAL.
     pub replay: Duration,
+    /// Building deferred indexes; zero if the options leave it to their first use.
+    pub index: Duration,
     /// Changing files: repair and the new segment.
     pub repair: Duration,
 }
@@ -196,6 +198,8 @@ pub enum Phase {
     Load,
     /// Replaying the WAL.
     Replay,
+    /// Building deferred indexes. It counts no bytes: both numbers are 0.
+    Index,
 }
 
 /// What a progress callback answers.
@@ -263,8 +267,12 @@ impl fmt::Display for RecoveryReport {
         let times = self.times;
         write!(
             f,
-            "  plan {:.1?}, load {:.1?}, replay {:.1?}, repair {:.1?}",
-            times.plan, times.load, times.replay, times.repair
-        )
+            "  plan {:.1?}, load {:.1?}, replay {:.1?}, ",
+            times.plan, times.load, times.replay
+        )?;
+        if times.index > Duration::ZERO {
+            write!(f, "index {:.1?}, ", times.index)?;
+        }
+        write!(f, "repair {:.1?}", times.repair)
     }
 }

@@ -10,7 +10,7 @@ use crate::prelude::{OrdMap, operations, primitive};
 use crate::testing::SimDisk;
 
 /// Marks.
-#[primitive(id = 0xe2, wal = 0xe2)]
+#[primitive(id = 0xea, wal = 0xea)]
 #[derive(Clone, Default)]
 struct Marks {
     marks: OrdMap<u64, u64>,
@@ -18,7 +18,7 @@ struct Marks {
 
 #[operations]
 impl Marks {
-    #[wal(0xe2)]
+    #[wal(0xea)]
     fn mark(&mut self, at: u64) {
         self.marks.insert(at, at);
     }

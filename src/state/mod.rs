@@ -118,6 +118,14 @@ impl State {
         self.runs.get_mut(&run)
     }
 
+    /// Every instance there is, with its run and its primitive's index in the registry.
+    pub(crate) fn instances(&self) -> impl Iterator<Item = (RunId, usize, &Instance)> {
+        self.runs.iter().flat_map(|(run, state)| {
+            let cells = state.cells.iter().enumerate();
+            cells.filter_map(|(index, cell)| Some((*run, index, &cell.as_ref()?.instance)))
+        })
+    }
+
     /// Notes that the primitive at `index` in the registry has written its first entry at `lsn`.
     pub(crate) fn note_first_entry(&mut self, index: usize, lsn: Lsn) {
         let type_id = self.registry.list()[index].type_id();

@@ -58,9 +58,11 @@ impl Seat {
 
 thread_local! {
     static SEAT: Arc<Seat> = Seat::of_this_thread();
+}
 
+std::thread_local! {
     /// Whom this thread is about to wake: kept, so that leading allocates nothing.
-    static WOKEN: RefCell<Vec<Arc<Seat>>> = RefCell::new(Vec::new());
+    static WOKEN: RefCell<Vec<Arc<Seat>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A thread in the queue.

@@ -9,7 +9,9 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use freehold::prelude::*;
-use freehold::primitives::{EventLog, JsonStore, KvStore, RunIndex, StateCell, TraceStore};
+use freehold::primitives::{
+    EventLog, JsonStore, KvStore, RunIndex, StateCell, TraceStore, VectorStore,
+};
 use freehold::testing::{SimDisk, Survival, TestClock};
 
 /// A database on a simulated disk, and a clock that goes on by a second at every look.
@@ -94,12 +96,13 @@ pub(crate) fn open(disk: &SimDisk, clock: &TestClock) -> Database {
 pub(crate) fn state(db: &Database) -> String {
     let view = db.view();
     format!(
-        "{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}",
+        "{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}",
         view.on::<KvStore>(),
         view.on::<JsonStore>(),
         view.on::<EventLog>(),
         view.on::<StateCell>(),
         view.on::<RunIndex>(),
         view.on::<TraceStore>(),
+        view.on::<VectorStore>(),
     )
 }

@@ -13,3 +13,4 @@ mod run;
 mod state;
 mod together;
 mod trace;
+mod vector;

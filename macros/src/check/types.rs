@@ -19,6 +19,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("HashMap", "in another order in each process: write `OrdMap`"),
     ("HashSet", "in another order in each process: write `OrdSet`"),
     ("Rc", "of one thread: write `Arc`"),
+    ("Deferred", "an index: write `#[index(deferred = |this, index| ..)]` on the field"),
 ];
 
 /// Says what in the type has no lasting form, each on its own tokens.

@@ -2,9 +2,10 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
+use syn::Type;
 
-use super::{as_itself, claims, handle_name, itself, placed, shape_of, spot};
-use crate::model::{Field, Former, Primitive};
+use super::{as_itself, claims, handle_name, itself, located, placed, shape_of, spot};
+use crate::model::{Field, Former, Index, Primitive};
 
 pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
     let Primitive { claim, item, name, fields, .. } = primitive;
@@ -23,7 +24,7 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
         None => quote!(1),
     };
 
-    let stored: Vec<&Field> = fields.iter().filter(|field| field.rebuild.is_none()).collect();
+    let stored: Vec<&Field> = fields.iter().filter(|field| field.index.is_none()).collect();
     let shapes = stored.iter().map(|field| {
         let Field { ty, table, cfgs, .. } = field;
         let label = format!("{table}: ");
@@ -88,13 +89,43 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
     });
     let rebuilds = fields.iter().filter_map(|field| {
         let Field { member, ty, cfgs, .. } = field;
-        let how = field.rebuild.as_ref()?;
+        let Some(Index::Rebuilt(how)) = &field.index else { return None };
         Some(quote! {
             #(#cfgs)*
             {
                 self.#member = #private::rebuild::<Self, #ty>(#how, self);
             }
         })
+    });
+
+    let deferred = || {
+        fields.iter().filter_map(|field| match &field.index {
+            Some(Index::Deferred(how)) => Some((field, how)),
+            _ => None,
+        })
+    };
+    // Both at one place and in the same words, so that a field of another type is one error.
+    let as_deferred = |ty: &Type, method: TokenStream| {
+        let open = placed(quote!(<), spot(ty));
+        let rest = placed(quote!(as #private::DeferredField>::#method), spot(ty));
+        let ty = located(ty.to_token_stream(), spot(ty));
+        quote!(#open #ty #rest)
+    };
+    let deferred_cells = deferred().map(|(Field { member, ty, cfgs, .. }, _)| {
+        let cell = as_deferred(ty, quote!(cell));
+        quote!(#(#cfgs)* each(#cell(&mut self.#member));)
+    });
+    let deferred_builds = deferred().map(|(Field { member, ty, cfgs, .. }, how)| {
+        let index = as_deferred(ty, quote!(index));
+        let found = placed(quote!(freehold_index), spot(ty));
+        let some = placed(quote!(::core::option::Option::Some(#found)), spot(ty));
+        let build = placed(quote!(#private::build_deferred), spot(ty));
+        quote! {
+            #(#cfgs)*
+            if let #some = #index(&self.#member) {
+                #build(#how, self, #found);
+            }
+        }
     });
 
     let distinct = sound
@@ -169,6 +200,18 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
             fn rebuild_indexes(&mut self) -> ::core::result::Result<(), #krate::Reason> {
                 #(#rebuilds)*
                 ::core::result::Result::Ok(())
+            }
+
+            fn each_deferred(
+                &mut self,
+                each: &mut dyn ::core::ops::FnMut(&mut dyn #krate::DeferredCell),
+            ) {
+                #(#deferred_cells)*
+                let _ = each;
+            }
+
+            fn build_deferred(&self) {
+                #(#deferred_builds)*
             }
 
             fn to_wal_entry(

@@ -15,3 +15,5 @@ pub mod state;
 pub mod trace;
 #[path = "../../../../src/primitives/value.rs"]
 pub mod value;
+#[path = "../../../../src/primitives/vector/mod.rs"]
+pub mod vector;

@@ -8,6 +8,7 @@ use primitives_outside::run::{RunIndex, RunOutcome};
 use primitives_outside::state::{Expected, StateCell};
 use primitives_outside::trace::{TraceStore, otlp, zipkin};
 use primitives_outside::value::Json;
+use primitives_outside::vector::{Method, Metric, Search, VectorStore};
 
 const SPANS: &str = r#"[{"traceId": "1", "id": "2", "parentId": "3", "tags": {"k": "v"}}]"#;
 
@@ -25,6 +26,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         tx.on::<EventLog>().append("stream", "type", Payload::bytes("payload"))?;
         tx.on::<StateCell>().set("cell", b"one")?;
         tx.on::<StateCell>().transition("cell", Expected::value("one"), b"two")?;
+        let mut vectors = tx.on::<VectorStore>();
+        vectors.remove_collection("plane")?;
+        vectors.create_collection("plane", 2, Metric::L2)?;
+        vectors.insert("plane", "east", &[1.0, 0.0], None)?;
+        vectors.insert("plane", "north", &[0.0, 1.0], None)?;
         let run = tx.create_run(&format!("run {}", tx.lsn()))?;
         let mut index = tx.on::<RunIndex>();
         index.create(run, "run")?;
@@ -40,6 +46,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(view.on::<EventLog>().tail("stream", 1).count(), 1);
     assert_eq!(view.on::<StateCell>().get("cell").map(|cell| &cell.value()[..]), Some(&b"two"[..]));
     assert!(view.on::<RunIndex>().counts().completed > 0);
+    let search = Search::new(&[0.9, 0.2], 1).method(Method::Graph);
+    assert_eq!(view.on::<VectorStore>().find("plane", &search)?[0].id(), "east");
     let exported = otlp::export(view.on::<TraceStore>().iter());
     assert_eq!(otlp::parse(&exported)?.batches, import.batches);
     let count = PrimitiveRegistry::linked()?.list().len();
