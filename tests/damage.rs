@@ -147,11 +147,14 @@ fn kind(path: &Path) -> &'static str {
     }
 }
 
+/// What becomes of a file's bytes, at this place.
+type Damage = fn(&[u8], usize) -> Vec<u8>;
+
 struct Trial {
     what: &'static str,
     path: PathBuf,
     place: usize,
-    damage: fn(&mut Vec<u8>, usize),
+    damage: Damage,
 }
 
 /// Tries everything on all processors. Gives the table and what must not be.
@@ -164,9 +167,8 @@ fn try_all(sample: &Sample, trials: &[Trial]) -> (Table, Vec<String>) {
             scope.spawn(|| {
                 while let Some(trial) = trials.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let disk = sample.disk.after_crash(Survival::Everything);
-                    let mut bytes = sample.bytes(&trial.path);
-                    (trial.damage)(&mut bytes, trial.place);
-                    disk.put(&trial.path, &bytes);
+                    let bytes = sample.bytes(&trial.path);
+                    disk.put(&trial.path, &(trial.damage)(&bytes, trial.place));
                     let started = Instant::now();
                     let (outcome, said) = outcome(sample, &disk);
                     let slow = started.elapsed().as_secs() >= 10;
@@ -185,21 +187,26 @@ fn try_all(sample: &Sample, trials: &[Trial]) -> (Table, Vec<String>) {
     found.into_inner().unwrap()
 }
 
-fn flip(bytes: &mut Vec<u8>, at: usize) {
-    bytes[at] ^= 1 << (at % 8);
+fn flip(bytes: &[u8], at: usize) -> Vec<u8> {
+    changed(bytes, at..at + 1, |byte| byte ^ 1 << (at % 8))
 }
 
-fn invert(bytes: &mut Vec<u8>, at: usize) {
-    bytes[at] = !bytes[at];
+fn invert(bytes: &[u8], at: usize) -> Vec<u8> {
+    changed(bytes, at..at + 1, |byte| !byte)
 }
 
-fn cut(bytes: &mut Vec<u8>, at: usize) {
-    bytes.truncate(at);
+fn cut(bytes: &[u8], at: usize) -> Vec<u8> {
+    bytes[..at].to_vec()
 }
 
-fn zero_sector(bytes: &mut Vec<u8>, at: usize) {
-    let end = bytes.len().min(at + 512);
-    bytes[at..end].fill(0);
+fn zero_sector(bytes: &[u8], at: usize) -> Vec<u8> {
+    changed(bytes, at..bytes.len().min(at + 512), |_| 0)
+}
+
+fn changed(bytes: &[u8], range: std::ops::Range<usize>, change: impl Fn(u8) -> u8) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[range].iter_mut().for_each(|byte| *byte = change(*byte));
+    bytes
 }
 
 /// Every place of every file; of the larger part of them only each `stride`-th.
@@ -213,7 +220,7 @@ fn trials(sample: &Sample, stride: usize) -> Vec<Trial> {
         let bytes = sample.bytes(path);
         let stride =
             if closely.contains(&Some(path.clone())) { stride.div_ceil(8) } else { stride };
-        let kinds: [(&'static str, usize, fn(&mut Vec<u8>, usize)); 4] = [
+        let kinds: [(&'static str, usize, Damage); 4] = [
             ("bit flipped", stride, flip),
             ("byte inverted", stride * 4, invert),
             ("cut to", stride, cut),

@@ -1102,8 +1102,7 @@ fn what_stands_before_a_damage_can_be_had_and_nothing_is_changed() {
         damage(second);
         let refused = Database::open(damaged.path()).unwrap_err();
         assert!(matches!(refused, Error::Corrupt { .. } | Error::Missing { .. }), "{refused}");
-        let before: Vec<_> =
-            files(damaged.path(), "wal", "").iter().map(fs::read).flatten().collect();
+        let before: Vec<_> = files(damaged.path(), "wal", "").iter().flat_map(fs::read).collect();
         let (view, report) = freehold::salvage(damaged.path()).unwrap();
         let stopped_at = report.stopped_at.unwrap();
         assert!(stopped_at.contains("wal/00000"), "{what}: {stopped_at}");
@@ -1112,8 +1111,7 @@ fn what_stands_before_a_damage_can_be_had_and_nothing_is_changed() {
         let last_good = freehold::inspect_at(damaged.path(), view.lsn()).unwrap();
         assert_eq!(last_good.digest().unwrap(), state_at(view.lsn()), "{what}");
         assert!(freehold::inspect_at(damaged.path(), view.lsn().next()).is_err(), "{what}");
-        let after: Vec<_> =
-            files(damaged.path(), "wal", "").iter().map(fs::read).flatten().collect();
+        let after: Vec<_> = files(damaged.path(), "wal", "").iter().flat_map(fs::read).collect();
         assert!(before == after, "{what}: nothing was changed");
 
         // Behind the damage some of it can still be read, and is counted.
@@ -1224,7 +1222,7 @@ fn a_copy_made_while_others_write_holds_everything_that_was_synced_before() {
                 put_range(&db, key..key + 1);
                 key += 1;
                 written.store(key.into(), Ordering::Release);
-                if key % 100 == 0 {
+                if key.is_multiple_of(100) {
                     db.checkpoint().unwrap();
                 }
             }
