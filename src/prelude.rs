@@ -11,4 +11,13 @@ pub use crate::{
     RunTransaction, RunView, Timestamp, Transaction, View,
 };
 
+#[cfg(any(
+    feature = "event",
+    feature = "json",
+    feature = "kv",
+    feature = "run",
+    feature = "state",
+    feature = "trace",
+    feature = "vector",
+))]
 pub use crate::primitives::shipped::*;

@@ -20,7 +20,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use freehold::prelude::*;
-use freehold::primitives::{EventLog, KvStore, Payload, RunIndex, StateCell};
+use freehold::primitives::trace::{Batch, Origin, Span, SpanId, TraceId};
+use freehold::primitives::{
+    EventLog, Json, JsonStore, KvStore, Metric, Payload, RunIndex, StateCell, TraceStore,
+    VectorStore,
+};
 use freehold::testing::{Random, SimDisk, Survival, TestClock};
 
 fn long() -> bool {
@@ -43,6 +47,12 @@ fn digest(view: &View) -> String {
     format!("{} {:?}", view.lsn(), view.digest().unwrap())
 }
 
+fn span(round: u64) -> Batch {
+    let (trace, id) =
+        (TraceId::new([7; 16]).unwrap(), SpanId::new((round + 1).to_be_bytes()).unwrap());
+    Batch { origin: Origin::default(), spans: vec![Span::new(trace, id, "round", round)] }
+}
+
 /// A database with something of everything.
 struct Sample {
     disk: SimDisk,
@@ -59,6 +69,11 @@ impl Sample {
         let mut before = BTreeMap::from([(0, digest(&db.view()))]);
         let run = db.create_run("a run").unwrap();
         before.insert(1, digest(&db.view()));
+        let create = |tx: &mut Transaction<'_>| {
+            tx.on::<VectorStore>().create_collection("plane", 2, Metric::L2)
+        };
+        db.transaction(create).unwrap();
+        before.insert(2, digest(&db.view()));
         for round in 0..60_u64 {
             if round == 20 || round == 40 {
                 db.checkpoint().unwrap();
@@ -66,6 +81,10 @@ impl Sample {
             db.transaction(|tx| {
                 tx.on::<KvStore>().put(&round.to_le_bytes(), &[round as u8; 20])?;
                 tx.on::<StateCell>().set("round", &round.to_le_bytes())?;
+                tx.on::<JsonStore>().put("round", &Json::from(round))?;
+                let id = round.to_string();
+                tx.on::<VectorStore>().insert("plane", &id, &[round as f32, 1.0], None)?;
+                tx.on::<TraceStore>().record(span(round))?;
                 if round % 8 == 0 {
                     let other = tx.create_run(&format!("run {round}"))?;
                     tx.on::<RunIndex>().create(other, "of the sample")?;
@@ -258,7 +277,7 @@ fn print(name: &str, table: &Table) {
 #[test]
 fn any_damage_to_a_closed_database_is_harmless_or_refused() {
     let sample = Sample::new(1, |db| db.close().unwrap());
-    let trials = trials(&sample, if long() { 1 } else { 24 });
+    let trials = trials(&sample, if long() { 1 } else { 64 });
     let (table, bad) = try_all(&sample, &trials);
     print("closed", &table);
     assert!(
@@ -274,7 +293,7 @@ fn any_damage_to_a_closed_database_is_harmless_or_refused() {
 #[test]
 fn any_damage_after_a_kill_is_harmless_or_refused() {
     let sample = Sample::new(2, std::mem::forget);
-    let trials = trials(&sample, if long() { 1 } else { 24 });
+    let trials = trials(&sample, if long() { 1 } else { 64 });
     let (table, bad) = try_all(&sample, &trials);
     print("killed", &table);
     assert!(
@@ -295,7 +314,7 @@ fn only_damage_to_the_last_record_after_a_power_loss_can_pass_for_a_torn_tail() 
     // What the mark says is lost with the power, as late as it is written back.
     disk.lose(Path::new("wal/synced"));
     sample.disk = disk;
-    let trials = trials(&sample, if long() { 1 } else { 24 });
+    let trials = trials(&sample, if long() { 1 } else { 64 });
     let (table, bad) = try_all(&sample, &trials);
     print("without the synced mark", &table);
     let last = sample.files().into_iter().rfind(|path| kind(path) == "segment").unwrap();

@@ -76,9 +76,6 @@ pub use vector::{
 
 /// The primitives alone, as the prelude has them.
 pub mod shipped {
-    // Never empty, so that the prelude has something to take whatever the features are.
-    pub use freehold::Stored;
-
     #[cfg(feature = "event")]
     pub use super::EventLog;
     #[cfg(feature = "json")]
