@@ -1092,3 +1092,64 @@ fn damage_newest_snapshot(db: &Path, chance: &mut Chance) -> (String, String) {
     fs::write(path, bytes).unwrap();
     (name, what)
 }
+
+#[test]
+fn a_damaged_database_is_explained_repaired_elsewhere_and_restored_from_a_backup() {
+    let place = tempfile::tempdir().unwrap();
+    let (db, _) = imported(place.path());
+    freehold(&["checkpoint", text(&db)]).expect(0);
+    let more = Recording::of_sample(place.path(), 2);
+    import(&db, &more, &["--segment-bytes", "65536"]).expect(0);
+    let whole = freehold(&["digest", text(&db), "--json"]).expect(0).out;
+
+    let deep = freehold(&["verify", text(&db), "--deep"]).expect(0).out;
+    assert!(deep.contains("replaying the log gives the state of the snapshot at LSN"), "{deep}");
+    let copy = place.path().join("copy");
+    let backup = freehold(&["backup", text(&db), text(&copy)]).expect(0).out;
+    assert!(backup.starts_with(&format!("{} is a verified copy\n", text(&copy))), "{backup}");
+    assert_eq!(freehold(&["digest", text(&copy), "--json"]).expect(0).out, whole);
+    let again = freehold(&["backup", text(&db), text(&copy)]).expect(1);
+    assert!(again.err.contains("is not empty"), "{}", again.err);
+
+    // A byte in the middle of the last sealed segment.
+    let mut segments: Vec<_> =
+        fs::read_dir(db.join("wal")).unwrap().map(|e| e.unwrap().path()).collect();
+    segments.retain(|path| path.extension().is_some_and(|extension| extension == "wal"));
+    segments.sort();
+    let damaged = &segments[segments.len() - 2];
+    let mut bytes = fs::read(damaged).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(damaged, bytes).unwrap();
+    let before = bytes_of(&db);
+
+    let explained = freehold(&["verify", text(&db)]).expect(1);
+    let name = damaged.file_name().unwrap().to_str().unwrap();
+    assert!(explained.err.contains(name), "{}", explained.err);
+    assert!(explained.out.contains("the last good state is at LSN "), "{}", explained.out);
+    assert!(explained.out.contains(" records can be read behind it, LSN "), "{}", explained.out);
+    assert!(explained.out.contains("; of event, kv, run, state; runs 0 "), "{}", explained.out);
+    freehold(&["runs", text(&db)]).expect(1);
+
+    let new = place.path().join("new");
+    let repaired = freehold(&["repair", text(&db), "--into", text(&new)]).expect(0).out;
+    let last = format!("{} has the state at LSN ", text(&new));
+    let lsn = repaired.lines().last().unwrap().strip_prefix(&last).unwrap().to_owned();
+    assert!(
+        freehold(&["verify", text(&new)])
+            .expect(0)
+            .out
+            .contains(&format!("state is at LSN {lsn};"))
+    );
+    let earlier = place.path().join("earlier");
+    freehold(&["repair", text(&db), "--into", text(&earlier), "--before", &lsn]).expect(0);
+    let beyond = place.path().join("beyond");
+    freehold(&["repair", text(&db), "--into", text(&beyond), "--before", "999999"]).expect(1);
+    assert!(!beyond.exists());
+    assert!(bytes_of(&db) == before, "the damaged database is as it was");
+
+    // Restoring is to copy the copy back.
+    fs::remove_dir_all(&db).unwrap();
+    copy_directory(&copy, &db);
+    assert_eq!(freehold(&["digest", text(&db), "--json"]).expect(0).out, whole);
+}
