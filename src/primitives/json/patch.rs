@@ -20,10 +20,11 @@ pub(super) fn patch(draft: &mut Draft, name: &str, patch: &Json) -> Result<(), J
         found: "a patch is an array of operations".into(),
     })?;
     for (index, operation) in operations.iter().enumerate() {
-        let operation = serde_json::from_value(operation.to_value()).map_err(|error| {
+        let value = operation.get("value");
+        let operation = serde_json::from_value(without_value(operation)).map_err(|error| {
             JsonStoreError::NoPatch { operation: index, found: error.to_string().into() }
         })?;
-        apply(draft, &operation).map_err(|(pointer, problem)| JsonStoreError::Patch {
+        apply(draft, &operation, value).map_err(|(pointer, problem)| JsonStoreError::Patch {
             name: name.into(),
             operation: index,
             pointer: pointer.as_str().into(),
@@ -33,16 +34,28 @@ pub(super) fn patch(draft: &mut Draft, name: &str, patch: &Json) -> Result<(), J
     Ok(())
 }
 
-fn apply<'a>(draft: &mut Draft, operation: &'a PatchOperation) -> Result<(), Refused<'a>> {
+/// The operation for the library to read. Its value, which may be anything, is read by nobody else.
+fn without_value(operation: &Json) -> serde_json::Value {
+    let mut operation = operation.to_value();
+    if let Some(value) = operation.get_mut("value") {
+        *value = serde_json::Value::Null;
+    }
+    operation
+}
+
+/// `value` is the operation's; the library has refused those that need one and have none.
+fn apply<'a>(
+    draft: &mut Draft,
+    operation: &'a PatchOperation,
+    value: Option<&Json>,
+) -> Result<(), Refused<'a>> {
     let path = operation.path();
     let at = |pointer| move |problem| (pointer, problem);
-    let given = |value| Json::try_from(value).map_err(|error| (path, JsonProblem::Value(error)));
+    let given = || value.cloned().unwrap_or_else(Json::null);
     match operation {
-        PatchOperation::Add(add) => draft.add(path, given(&add.value)?).map_err(at(path)),
+        PatchOperation::Add(_) => draft.add(path, given()).map_err(at(path)),
         PatchOperation::Remove(_) => draft.remove(path).map(drop).map_err(at(path)),
-        PatchOperation::Replace(replace) => {
-            draft.replace(path, given(&replace.value)?).map_err(at(path))
-        }
+        PatchOperation::Replace(_) => draft.replace(path, given()).map_err(at(path)),
         PatchOperation::Move(moved) => {
             if moved.from.as_ptr() == path {
                 return draft.at(path).map(drop).map_err(at(path));
@@ -57,8 +70,8 @@ fn apply<'a>(draft: &mut Draft, operation: &'a PatchOperation) -> Result<(), Ref
             let value = draft.at(&copied.from).map_err(at(&copied.from))?.clone();
             draft.add(path, value).map_err(at(path))
         }
-        PatchOperation::Test(test) => {
-            let (found, expected) = (draft.at(path).map_err(at(path))?, given(&test.value)?);
+        PatchOperation::Test(_) => {
+            let (found, expected) = (draft.at(path).map_err(at(path))?, given());
             if same(found, &expected) {
                 return Ok(());
             }

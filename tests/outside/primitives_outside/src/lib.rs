@@ -13,7 +13,7 @@ pub mod run;
 pub mod state;
 #[path = "../../../../src/primitives/trace/mod.rs"]
 pub mod trace;
-#[path = "../../../../src/primitives/value.rs"]
+#[path = "../../../../src/primitives/value/mod.rs"]
 pub mod value;
 #[path = "../../../../src/primitives/vector/mod.rs"]
 pub mod vector;

@@ -29,6 +29,8 @@
 //! # Ok::<(), JsonError>(())
 //! ```
 
+mod parse;
+
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
@@ -68,14 +70,14 @@ pub(crate) enum JsonNumber {
 #[non_exhaustive]
 pub enum JsonError {
     /// The text is not one JSON value (RFC 8259), or a number is beyond what binary64 holds.
-    #[error("line {line}, column {column}: {found}")]
+    #[error("line {line}, column {column}: expected {expected}")]
     Syntax {
         /// From 1.
         line: usize,
-        /// In bytes, from 1; 0 before the line's first byte.
+        /// In bytes, from 1.
         column: usize,
-        /// What is wrong there.
-        found: Box<str>,
+        /// What could stand there.
+        expected: &'static str,
     },
     /// An integer that could be kept only by rounding it.
     #[error(
@@ -102,17 +104,9 @@ impl Json {
     ///
     /// # Errors
     ///
-    /// [`JsonError::Syntax`], [`JsonError::Integer`]; text that is nested too deep is a syntax error.
+    /// [`JsonError::Syntax`], [`JsonError::Integer`], [`JsonError::Depth`].
     pub fn parse(text: &str) -> Result<Json, JsonError> {
-        let value: Value = serde_json::from_str(text).map_err(|error| JsonError::Syntax {
-            line: error.line(),
-            column: error.column(),
-            found: without_place(&error).into(),
-        })?;
-        match first_inexact_integer(text) {
-            Some(offset) => Err(JsonError::Integer { offset }),
-            None => Json::try_from(&value),
-        }
+        parse::parse(text)
     }
 
     /// The same as [`serde_json::Value`].
@@ -387,49 +381,6 @@ fn write_text(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     f.write_char('"')
 }
 
-/// What `serde_json` says without the place, which stands apart.
-fn without_place(error: &serde_json::Error) -> String {
-    let said = error.to_string();
-    match said.rfind(" at line ") {
-        Some(end) => said.get(..end).unwrap_or(&said).to_owned(),
-        None => said,
-    }
-}
-
-/// Where the first integer begins that would be rounded. `text` is JSON.
-fn first_inexact_integer(text: &str) -> Option<usize> {
-    let mut rest = text.char_indices().peekable();
-    while let Some((start, letter)) = rest.next() {
-        match letter {
-            '"' => loop {
-                match rest.next()?.1 {
-                    '"' => break,
-                    '\\' => {
-                        rest.next();
-                    }
-                    _ => {}
-                }
-            },
-            '-' | '0'..='9' => {
-                let is_part = |(_, letter): &(usize, char)| {
-                    matches!(letter, '0'..='9' | '+' | '-' | '.' | 'e' | 'E')
-                };
-                while rest.next_if(is_part).is_some() {}
-                let end = rest.peek().map_or(text.len(), |(end, _)| *end);
-                let number = text.get(start..end)?;
-                let is_exact = number.contains(['.', 'e', 'E'])
-                    || number.parse::<u64>().is_ok()
-                    || number.parse::<i64>().is_ok();
-                if !is_exact {
-                    return Some(start);
-                }
-            }
-            _ => {}
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -487,6 +438,29 @@ mod tests {
     }
 
     #[test]
+    fn no_name_means_anything_but_itself() {
+        for name in ["RawValue", "Number"] {
+            for inner in ["7", "18446744073709551616", "no JSON", "[[1]]"] {
+                let text = format!(r#"{{"$serde_json::private::{name}":"{inner}"}}"#);
+                let json = Json::parse(&text).unwrap();
+                assert_eq!(json.to_string(), text);
+                assert!(json.as_object().is_some_and(|members| members.len() == 1));
+            }
+        }
+    }
+
+    #[test]
+    fn escapes_are_letters_and_halves_are_none() {
+        let read = |text: &str| Json::parse(text).map(|json| json.as_str().unwrap().to_owned());
+        let letters = r#""\u0041\ud83d\ude00\b\f\/é""#;
+        assert_eq!(read(&letters), Ok("A\u{1f600}\u{8}\u{c}/é".to_owned()));
+        for half in [r#""\ud83d""#, r#""\ude00""#, r#""\ud83d\u0041""#, r#""\ud83dx""#, r#""\u12""#]
+        {
+            assert!(read(&half).is_err(), "{half}");
+        }
+    }
+
+    #[test]
     fn depth_is_bounded_as_text_and_as_value() {
         let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
         assert!(Json::parse(&nested(JSON_DEPTH_MAX)).is_ok());
@@ -499,6 +473,6 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_text_has_a_place() {
         let error = Json::parse("{\"a\":\n tru}").unwrap_err();
-        assert_eq!(error.to_string(), "line 2, column 5: expected ident");
+        assert_eq!(error.to_string(), "line 2, column 2: expected true, false or null");
     }
 }
