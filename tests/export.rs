@@ -197,8 +197,7 @@ fn a_database_of_foreign_primitives_comes_back_and_goes_on() {
     assert!(lines(&first) == lines(&second), "the same lines again");
     assert!(!fs::read_dir(place).unwrap().any(|entry| {
         let name = entry.unwrap().file_name();
-        name.to_string_lossy().contains("importing")
-            || name.to_string_lossy().contains("unfinished")
+        name.to_string_lossy().contains(".part") || name.to_string_lossy().contains("unfinished")
     }));
     for line in fs::read_to_string(&first).unwrap().lines() {
         serde_json::from_str::<serde_json::Value>(line).expect("JSON as others read it");
@@ -290,8 +289,9 @@ fn what_is_refused_leaves_nothing() {
 
     // What a killed import left is removed; what belongs to somebody is not.
     fs::write(&file, &whole).unwrap();
-    let aside = place.join("copy.importing");
+    let aside = place.join("copy.part");
     fs::create_dir_all(aside.join("snapshots")).unwrap();
+    fs::write(aside.join("UNFINISHED"), "").unwrap();
     fs::create_dir_all(aside.join("wal")).unwrap();
     fs::write(aside.join("snapshots/00000000000000000003.snapshot"), "half").unwrap();
     fs::write(aside.join("wal/000009.wal"), "half").unwrap();

@@ -425,7 +425,7 @@ fn an_import_that_is_killed_leaves_no_database() {
     }
     freehold(&["import", text(&copy), text(&file)]).expect(0);
     assert_eq!(digest(&copy), expected);
-    assert!(!place.path().join("copy.importing").exists());
+    assert!(!place.path().join("copy.part").exists());
 }
 
 #[test]
@@ -434,7 +434,8 @@ fn what_cannot_be_moved_is_refused_with_its_place() {
     let (db, _) = imported(place.path());
     let copy = place.path().join("copy");
     let lines = freehold(&["export", text(&db)]).expect(0).out;
-    freehold(&["import", text(&db)]).refuses(&["db: something is here", "makes a new database"]);
+    freehold(&["import", text(&db)])
+        .refuses(&["db: is not empty", "a new database needs a directory"]);
     let cut = &lines[..lines.trim_end().rfind('\n').unwrap() + 1];
     let line = cut.lines().count() + 1;
     fed(&["import", text(&copy)], cut).refuses(&[

@@ -1288,3 +1288,37 @@ fn a_damaged_database_has_a_way_on_and_stays_as_it_is() {
     assert!(matches!(far, Error::NoLsn { .. } | Error::Corrupt { .. }), "{far}");
     assert!(!directory.path().join("other").exists());
 }
+
+#[test]
+fn what_is_made_elsewhere_never_takes_what_is_somebodys() {
+    let directory = tempfile::tempdir().unwrap();
+    // A database whose name is that of what is being made beside another one.
+    let (path, into) = (directory.path().join("x.part"), directory.path().join("x"));
+    let db = options().open(&path).unwrap();
+    put_range(&db, 0..20);
+    let state = digest(&db);
+    let refused = freehold::backup(&path, &into).unwrap_err();
+    assert!(matches!(&refused, Error::NotEmpty { path: found } if **found == *path), "{refused}");
+    drop(db);
+    let refused = freehold::stop_before(&path, Lsn(5), &into).unwrap_err();
+    assert!(matches!(refused, Error::NotEmpty { .. }), "{refused}");
+    assert_eq!(freehold::inspect(&path).unwrap().digest().unwrap(), state, "it is as it was");
+
+    let (from, movie) = (directory.path().join("from"), directory.path().join("movie"));
+    let db = options().open(&from).unwrap();
+    put_range(&db, 0..20);
+    fs::create_dir(directory.path().join("movie.part")).unwrap();
+    fs::write(directory.path().join("movie.part/scene"), "mine").unwrap();
+    assert!(matches!(freehold::backup(&from, &movie), Err(Error::NotEmpty { .. })));
+    assert_eq!(fs::read(directory.path().join("movie.part/scene")).unwrap(), b"mine");
+
+    // What an earlier copy left unfinished is told by its mark, and used again.
+    fs::write(directory.path().join("movie.part/UNFINISHED"), "").unwrap();
+    fs::create_dir(directory.path().join("movie.part/wal")).unwrap();
+    fs::write(directory.path().join("movie.part/wal/000009.wal"), "half").unwrap();
+    fs::remove_file(directory.path().join("movie.part/scene")).unwrap();
+    freehold::backup(&from, &movie).unwrap();
+    assert!(!directory.path().join("movie.part").exists() && !movie.join("UNFINISHED").exists());
+    assert_eq!(freehold::inspect(&movie).unwrap().digest().unwrap(), digest(&db));
+    assert!(matches!(freehold::stop_before(&from, Lsn(0), &into), Err(Error::NoLsn { .. })));
+}

@@ -35,12 +35,6 @@ pub(crate) enum Failure {
         /// What is wrong.
         why: LinesError,
     },
-    /// A database is to be made where something is.
-    #[error("{}: something is here, and an import makes a new database", path.display())]
-    NotEmpty {
-        /// The path.
-        path: PathBuf,
-    },
     /// The recording cannot be imported.
     #[error(transparent)]
     Input(#[from] InputError),

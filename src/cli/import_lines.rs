@@ -5,7 +5,7 @@
 //!   killed import left there, the next one removes.
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::cli::args::ImportLinesArguments;
 use crate::cli::export::said;
@@ -15,17 +15,14 @@ use crate::error::Error;
 use crate::lines::{self, LinesError};
 use crate::registry::PrimitiveRegistry;
 
-/// What the directory is called before the database in it is whole.
-const UNFINISHED: &str = ".importing";
-
 /// Bytes read at a time.
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// `freehold import DB [FILE]`.
 pub(crate) fn run(arguments: &ImportLinesArguments, out: &mut dyn Write) -> Result<(), Failure> {
     let db = &arguments.db;
-    let aside = aside(db)?;
-    expect_nothing(db)?;
+    // Before anything is read, which may take long.
+    database::refuse_full(db)?;
     let registry = PrimitiveRegistry::linked().map_err(Error::from)?;
     let (place, mut reader) = open(arguments.file.as_deref())?;
     let (mut state, moved) = lines::import(registry, &mut *reader).map_err(|why| match why {
@@ -33,32 +30,13 @@ pub(crate) fn run(arguments: &ImportLinesArguments, out: &mut dyn Write) -> Resu
         why => Failure::Lines { place, why },
     })?;
     let published = state.publish_all();
-    database::found(&published, db, &aside).inspect_err(|error| match error {
+    database::found(&published, db).inspect_err(|error| match error {
         // Then it is not ours.
-        Error::Locked { .. } | Error::NotADatabase { .. } => {}
-        _ => remove(&aside),
+        Error::Locked { .. } | Error::NotEmpty { .. } => {}
+        _ => remove(&database::part(db)),
     })?;
     writeln!(out, "{} imported, at LSN {}", said(moved), published.lsn)?;
     Ok(())
-}
-
-/// The directory beside the database's.
-fn aside(db: &Path) -> Result<PathBuf, Failure> {
-    let Some(name) = db.file_name() else {
-        return Err(Failure::NotEmpty { path: db.into() });
-    };
-    let mut name = name.to_owned();
-    name.push(UNFINISHED);
-    Ok(db.with_file_name(name))
-}
-
-/// Refuses a path where something is, but for an empty directory.
-fn expect_nothing(db: &Path) -> Result<(), Failure> {
-    let is_nothing = match db.read_dir() {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
-    };
-    if is_nothing { Ok(()) } else { Err(Failure::NotEmpty { path: db.into() }) }
 }
 
 /// The file, or standard input, and what it is called.

@@ -9,10 +9,10 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
-use super::offline::{disk, part, refuse_full, verify};
-use crate::disk::{DiskRef, OpenMode, OsDisk, read_full_at, write_all_at};
+use super::aside::Aside;
+use super::offline::{disk, verify};
+use crate::disk::{DiskRef, OpenMode, read_full_at, write_all_at};
 use crate::error::{Error, Result};
 use crate::id::Lsn;
 use crate::recovery::RecoveryReport;
@@ -55,15 +55,15 @@ const PIECE_BYTES: usize = 1 << 20;
 /// was ever written to it; [`Error::NotEmpty`] if there is something in `into`; those of the disk.
 pub fn backup(path: impl AsRef<Path>, into: impl AsRef<Path>) -> Result<RecoveryReport> {
     let (path, into) = (path.as_ref(), into.as_ref());
-    refuse_full(into)?;
     let from = disk(path);
-    let aside = part(into);
-    let copy = Arc::new(OsDisk::new(&aside));
-    let to: DiskRef = copy.clone();
+    let mut aside = Aside::claim(into)?;
+    let to = aside.disk();
+    // What is copied is read as a database in the end.
+    aside.unlock();
     let mut attempts = 1..=ATTEMPTS;
     let report = loop {
         let is_last = attempts.next().is_none_or(|attempt| attempt == ATTEMPTS);
-        match attempt(&from, &to, &aside) {
+        match attempt(&from, &to, aside.path()) {
             Ok(report) => break report,
             // Removed, or sealed and followed, while it was copied; or damaged, as the next attempts
             // will find as well.
@@ -72,7 +72,7 @@ pub fn backup(path: impl AsRef<Path>, into: impl AsRef<Path>) -> Result<Recovery
             Err(error) => return Err(error),
         }
     };
-    copy.rename_to(into).map_err(|source| Error::io("rename to the copy's name", into, source))?;
+    aside.finish()?;
     Ok(report)
 }
 
@@ -129,8 +129,7 @@ fn attempt(from: &DiskRef, to: &DiskRef, aside: &Path) -> Result<RecoveryReport>
 
 /// Makes the directories, and removes what an earlier attempt left in them.
 fn make_empty(to: &DiskRef) -> Result<()> {
-    for directory in ["", SNAPSHOT_DIR, WAL_DIR] {
-        let directory = Path::new(directory);
+    for directory in [SNAPSHOT_DIR, WAL_DIR].map(Path::new) {
         match to.create_dir(directory) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

@@ -6,6 +6,7 @@
 //! - What was acknowledged is in the log; what is in the log's queue and not yet synced is nowhere
 //!   else but in the working state.
 
+mod aside;
 mod backup;
 mod checkpoint;
 mod commit;
@@ -46,6 +47,8 @@ use crate::registry::PrimitiveRegistry;
 use crate::state::{Published, State};
 use crate::wal::{GroupCommit, Log};
 
+#[cfg(feature = "cli")]
+pub(crate) use aside::{part, refuse_full};
 pub use backup::backup;
 pub use checkpoint::CheckpointReport;
 pub use commit::RecordTooLarge;

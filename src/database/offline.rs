@@ -3,8 +3,7 @@
 //! - Nothing of it is changed. What is made of it is made elsewhere, and has its name only once it is
 //!   whole.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{Options, StateDigest, View, empty_instances, found};
@@ -93,11 +92,11 @@ pub fn salvage(path: impl AsRef<Path>) -> Result<(View, RecoveryReport)> {
 ///
 /// As [`inspect_at`]; [`Error::NotEmpty`] if there is something in `into`; those of the disk.
 pub fn stop_before(path: impl AsRef<Path>, lsn: Lsn, into: impl AsRef<Path>) -> Result<Lsn> {
-    let into = into.as_ref();
-    refuse_full(into)?;
-    let view = inspect_at(path, Lsn(lsn.0.saturating_sub(1)))?;
-    found(&view.published, into, &part(into))?;
-    Ok(view.lsn())
+    let before = lsn.0.checked_sub(1).map(Lsn);
+    let before = before.ok_or(Error::NoLsn { lsn, nearest: Lsn::ZERO })?;
+    let view = inspect_at(path, before)?;
+    found(&view.published, into.as_ref())?;
+    Ok(before)
 }
 
 /// Reads every file of the database in the directory `path` and says what opening it would find,
@@ -125,7 +124,7 @@ pub struct Comparison {
 
 /// Reads the newest snapshot of the database in the directory `path`, replays the log up to it from what
 /// lies before, and compares the two states: they differ if an operation does not do again what it did.
-/// `None` if there is no snapshot, or the log does not reach back any more. Nothing is changed; the
+/// `None` if there is no snapshot, it is damaged, or the log does not reach back any more. Nothing is changed; the
 /// database must not be open.
 ///
 /// # Errors
@@ -137,7 +136,12 @@ pub fn compare_replay(path: impl AsRef<Path>) -> Result<Option<Comparison>> {
     else {
         return Ok(None);
     };
-    let loaded = read(path, Reach::Until(newest))?.view.digest()?;
+    let loaded = read(path, Reach::Until(newest))?;
+    if loaded.report.snapshot_lsn != Some(newest) {
+        // It was passed over for an older one: `verify` says why.
+        return Ok(None);
+    }
+    let loaded = loaded.view.digest()?;
     let replayed = match read(path, Reach::Replayed(newest)) {
         Ok(reading) => reading.view.digest()?,
         Err(Error::NoLsn { .. }) => return Ok(None),
@@ -179,21 +183,4 @@ pub(crate) fn inspect_named(path: &Path) -> Result<(View, DatabaseId)> {
 
 pub(super) fn disk(path: &Path) -> DiskRef {
     Arc::new(OsDisk::new(path))
-}
-
-/// Where a directory is made until it is whole.
-pub(super) fn part(path: &Path) -> PathBuf {
-    let mut name = path.file_name().map_or_else(OsString::new, OsString::from);
-    name.push(".part");
-    path.with_file_name(name)
-}
-
-/// Refuses a directory in which something stands.
-pub(super) fn refuse_full(path: &Path) -> Result<()> {
-    match disk(path).list(Path::new("")) {
-        Ok(listed) if listed.is_empty() => Ok(()),
-        Ok(_) => Err(Error::NotEmpty { path: path.into() }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(Error::io("list", path, source)),
-    }
 }

@@ -34,7 +34,8 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`Error::NoLsn`] if the record is not there, not yet as durable as a view's must be, or
+    /// [`Error::ReadOnly`] for what is not the newest of a database that is open only to be read:
+    /// [`inspect_at`](crate::inspect_at) reads that. [`Error::NoLsn`] if the record is not there, not yet as durable as a view's must be, or
     /// what led to it is not kept any more; what opening would refuse.
     pub fn view_at(&self, lsn: Lsn) -> Result<View> {
         self.core().refuse_nested("view_at")?;
@@ -52,13 +53,15 @@ impl Database {
 
 impl Core {
     fn read_until(&self, lsn: Lsn) -> Result<Published> {
+        self.refuse_read_only()?;
         let nearest = self.published.load().lsn;
         let files = self.files.as_ref().ok_or(Error::NoLsn { lsn, nearest })?;
         let _unpruned = locked(&files.checkpoints);
         if self.is_closed() {
             return Err(Error::Closed);
         }
-        let settings = Settings { reach: Reach::Until(lsn), ..files.settings.clone() };
+        let settings =
+            Settings { reach: Reach::Until(lsn), progress: None, ..files.settings.clone() };
         let registry = self.published.load().registry;
         Ok(recovery::read_until(&files.disk, registry, &settings)?.publish_all())
     }

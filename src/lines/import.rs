@@ -29,6 +29,8 @@ use crate::state::{RunRow, RunState, State};
 
 /// Beyond this a database could not go on for long.
 const LSN_MAX: Lsn = Lsn(1 << 63);
+/// Runs are numbered up to here, and time, in nanoseconds, goes as far: to the year 2262.
+const NUMBER_MAX: u64 = 1 << 63;
 
 /// The state that the lines hold, and how much it is.
 pub(crate) fn import(
@@ -117,8 +119,12 @@ fn read_header(input: &mut Input<'_>) -> Result<Header, LinesError> {
     if header.lsn == Lsn::ZERO || header.lsn > LSN_MAX {
         return Err(value(1, "the LSN", header.lsn, format_args!("1 to {LSN_MAX}")));
     }
-    if header.next_run == RunId::ROOT {
-        return Err(value(1, "the next run", 0, "at least 1"));
+    if header.timestamp.0 > NUMBER_MAX {
+        return Err(value(1, "the time", header.timestamp.0, format_args!("at most {NUMBER_MAX}")));
+    }
+    if header.next_run == RunId::ROOT || header.next_run.0 > NUMBER_MAX {
+        let expected = format_args!("1 to {NUMBER_MAX}");
+        return Err(value(1, "the next run", header.next_run, expected));
     }
     let mut names = BTreeSet::new();
     for source in &header.primitives {

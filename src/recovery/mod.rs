@@ -44,7 +44,7 @@ use scan::Scanned;
 pub(crate) use needs::{Judgement, Needs, Refusal};
 #[cfg(feature = "cli")]
 pub(crate) use owners::fields as section_fields;
-pub(crate) use repair::found;
+pub(crate) use repair::{claim, found, unmark};
 pub use report::{
     Behind, Control, Cut, DetachedPrimitive, Phase, PhaseTimes, PrimitiveEntries, Progress,
     RecoveryReport,
@@ -284,7 +284,8 @@ fn read_files(
     }
     match settings.reach {
         Reach::Until(lsn) | Reach::Replayed(lsn) if found != lsn => {
-            Err(Error::NoLsn { lsn, nearest: found })
+            // Damage in between is why, if there is any.
+            Err(look.stopped_at.unwrap_or(Error::NoLsn { lsn, nearest: found }))
         }
         _ => Ok((look, recovered)),
     }

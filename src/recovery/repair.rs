@@ -6,8 +6,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::disk::DiskRef;
-use crate::disk::FileRef;
+use crate::disk::{DiskRef, FileRef, OpenMode};
 use crate::error::{Error, Result};
 use crate::id::Lsn;
 use crate::id::{DatabaseId, Epoch, SegmentId};
@@ -96,24 +95,50 @@ pub(super) fn repair(
     ))
 }
 
-/// Lays out a directory for a database that begins behind the record `last`, and takes its lock. What an
-/// earlier attempt left there is removed; what is no part of a database is refused.
-pub(crate) fn found(disk: &DiskRef, last: Lsn) -> Result<(Log, FileRef)> {
-    make_directory(disk, super::look::is_there(disk)?)?;
+/// The file that says that a directory is being made into a database and is none yet.
+const UNFINISHED: &str = "UNFINISHED";
+
+/// Takes a directory in which a database is to be made, and its lock, and empties it. What is there must
+/// be nothing, or what an earlier attempt left.
+pub(crate) fn claim(disk: &DiskRef) -> Result<FileRef> {
+    let (root, mark) = (Path::new(""), Path::new(UNFINISHED));
+    let failed = |op, path: &Path, source| Error::io(op, &disk.full_path(path), source);
+    match disk.list(root) {
+        Ok(listed) if listed.is_empty() || listed.iter().any(|entry| entry.name == UNFINISHED) => {}
+        Ok(_) => return Err(Error::NotEmpty { path: disk.full_path(root).into() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            disk.create_dir(root).map_err(|source| failed("create", root, source))?;
+        }
+        Err(source) => return Err(failed("list", root, source)),
+    }
+    match disk.open(mark, OpenMode::CreateNew) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(source) => return Err(failed("create", mark, source)),
+    }
     let lock = super::lock::take(disk)?;
-    for directory in [WAL_DIR, snapshot::SNAPSHOT_DIR] {
-        let directory = Path::new(directory);
+    for directory in [WAL_DIR, snapshot::SNAPSHOT_DIR].map(Path::new) {
         let listed = match disk.list(directory) {
             Ok(listed) => listed,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(source) => return Err(Error::io("list", &disk.full_path(directory), source)),
+            Err(source) => return Err(failed("list", directory, source)),
         };
         for entry in listed {
             let path = directory.join(entry.name);
-            disk.remove(&path)
-                .map_err(|source| Error::io("remove", &disk.full_path(&path), source))?;
+            disk.remove(&path).map_err(|source| failed("remove", &path, source))?;
         }
     }
+    Ok(lock)
+}
+
+/// Says that what was [claimed](claim) is a database now.
+pub(crate) fn unmark(disk: &DiskRef) -> Result<()> {
+    let mark = Path::new(UNFINISHED);
+    disk.remove(mark).map_err(|source| Error::io("remove", &disk.full_path(mark), source))
+}
+
+/// Lays out a claimed directory for a database that begins behind the record `last`.
+pub(crate) fn found(disk: &DiskRef, last: Lsn) -> Result<Log> {
     make_snapshot_directory(disk)?;
     let log = Log::create(
         disk.clone(),
@@ -130,7 +155,7 @@ pub(crate) fn found(disk: &DiskRef, last: Lsn) -> Result<(Log, FileRef)> {
             mark_sequence: 0,
         },
     );
-    Ok((log, lock))
+    Ok(log)
 }
 
 /// What is or would be cut behind the records of the last segment.

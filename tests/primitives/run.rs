@@ -56,6 +56,7 @@ fn a_run_goes_the_allowed_ways_and_no_others() {
                 (RunStatus::Created, Some(RunOutcome::Cancelled)) => Ok(RunStatus::Cancelled),
                 (RunStatus::Running, Some(outcome)) => Ok(outcome.into()),
                 (_, None) => Err("created"),
+                (_, Some(RunOutcome::Cancelled)) => Err("created or running"),
                 (_, Some(_)) => Err("running"),
             };
             match goes_to {
@@ -292,7 +293,7 @@ fn an_end_keeps_its_reason() {
     };
     machine.commit(because);
     let run = RunId(1);
-    let (found, expected) = (RunStatus::Cancelled, "running");
+    let (found, expected) = (RunStatus::Cancelled, "created or running");
     machine.refused(RunError::NotAllowed { run, found, expected }, because);
     let view = machine.db.view();
     assert_eq!(view.on::<RunIndex>().get(run).unwrap().reason(), Some("not needed"));

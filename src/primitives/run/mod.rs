@@ -494,7 +494,11 @@ impl RunIndex {
             (RunStatus::Running, _) | (RunStatus::Created, RunOutcome::Cancelled) => {}
             (RunStatus::Created, RunOutcome::Completed | RunOutcome::Failed)
             | (RunStatus::Completed | RunStatus::Failed | RunStatus::Cancelled, _) => {
-                return Err(RunError::NotAllowed { run, found, expected: "running" });
+                let expected = match outcome {
+                    RunOutcome::Cancelled => "created or running",
+                    RunOutcome::Completed | RunOutcome::Failed => "running",
+                };
+                return Err(RunError::NotAllowed { run, found, expected });
             }
         }
         let (known, lookups) = self.changed(context, run)?;

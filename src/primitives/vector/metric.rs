@@ -42,8 +42,12 @@ pub(super) fn length(vector: &[f32]) -> f32 {
 }
 
 impl Metric {
-    /// The distance of two vectors of one dimension.
+    /// The distance of two vectors of one dimension. One of another dimension, which no operation lets
+    /// in, is as far as can be.
     pub(super) fn between(self, one: Measured<'_>, other: Measured<'_>) -> f32 {
+        if one.vector.len() != other.vector.len() {
+            return f32::MAX;
+        }
         match self {
             Metric::Cosine => {
                 if one.length < LENGTH_MIN || other.length < LENGTH_MIN {

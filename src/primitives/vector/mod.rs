@@ -8,7 +8,8 @@
 //!    that put it there, its *slot*: an update is a new slot, and none is ever used again. So a slot's
 //!    vector never changes, and of two views the one whose collection `changed` later is the newer.
 //! 3. `ids` names each vector's slot by its ID. It is rebuilt, and so is the graph: neither stands in
-//!    a snapshot, and no result depends on when either was built.
+//!    a snapshot. What an exact search finds does not depend on them; what a graph misses may depend
+//!    on when and in which order it was built.
 //! 4. What a search returns is in its view, and at most `k` are. An exact search returns the nearest
 //!    ones; one by the graph misses few of them, and never returns less than `k` while there are more.
 //! 5. The graph is seen by views alone ([`Deferred`]). On a handle, and in what `tx.read` gives, every

@@ -216,8 +216,13 @@ fn an_agents_trace_is_read_by_what_it_did() {
     let chat = SpanQuery::new().attribute("gen_ai.operation.name", "chat");
     let raw = read("jaeger-ui/genaiTestTrace.json");
     assert_eq!(traces.find(&chat).count(), raw.matches("\"value\": \"chat\"").count());
-    let slow = chat.clone().duration(1_800_000_000..);
-    assert!(traces.find(&slow).all(|span| span.duration() >= Some(1_800_000_000)));
-    let slowest = traces.find(&chat).filter_map(|span| span.duration()).max().unwrap();
-    assert!(traces.find(&chat.duration(slowest..)).count() >= 1);
+    let durations: Vec<u64> = traces.find(&chat).filter_map(|span| span.duration()).collect();
+    let slow = |limit: u64| durations.iter().filter(|duration| **duration >= limit).count();
+    let slowest = *durations.iter().max().unwrap();
+    let middle = slowest / 2;
+    for limit in [1, middle, slowest, slowest + 1] {
+        let found = traces.find(&chat.clone().duration(limit..)).count();
+        assert_eq!(found, slow(limit), "{limit}");
+    }
+    assert!(durations.len() > 1 && slow(slowest) > 0, "{durations:?}");
 }
