@@ -329,23 +329,29 @@ fn on_a_failing_machine(
     };
     let db = open(&disk)?;
     let calls: Arc<Mutex<Vec<(u64, u64)>>> = Arc::default();
-    let (noted, clock) = (Arc::clone(&calls), Arc::clone(&shared));
+    let (noted, clock, machine) = (Arc::clone(&calls), Arc::clone(&shared), disk.clone());
     disk.observe(move |call, kind| {
         if kind == CallKind::Sync {
             // Syncs are slow, and others go on meanwhile.
             std::thread::sleep(Duration::from_micros(50));
         }
-        noted.lock().unwrap_or_else(PoisonError::into_inner).push((call, clock.moment()));
+        let now = clock.moment();
+        // Another thread may have made this call meanwhile; then the moment was not before it.
+        if machine.call_count() == call {
+            noted.lock().unwrap_or_else(PoisonError::into_inner).push((call, now));
+        }
     });
     let mut seen = work(&db, &shared, &random);
     let points: Vec<_> = disk.crash_points().collect();
     disk.crash();
+    // The observer holds the disk, and the disk the observer.
+    disk.observe(|_, _| ());
     drop(db);
     let calls = calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
     for _ in 0..CRASHES {
         let point = &points[random.below(points.len() as u64) as usize];
         // What had returned when the call was about to be made.
-        let asked = calls.iter().find(|(call, _)| *call == point.before()).map(|(_, at)| *at);
+        let asked = calls.iter().rev().find(|(call, _)| *call == point.before()).map(|(_, at)| *at);
         let Some(asked) = asked else { continue };
         let survival = match random.below(4) {
             0 => Survival::Nothing,
