@@ -6,6 +6,7 @@
 //! is a prefix of what it did, and whether any transaction is there in part.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::panic::catch_unwind;
@@ -22,6 +23,9 @@ use crate::say;
 const WRITERS: u64 = 4;
 /// How many events of each writer are kept, so that the state stays small.
 const EVENTS_KEPT: u64 = 40;
+/// The test that is the process to be killed when it is told a directory.
+const KILLED: &str =
+    "kills::kills_of_concurrent_writers_lose_nothing_acknowledged_and_leave_whole_prefixes";
 /// Names the directory to the process that is to be killed, and the mode to open it in.
 const DIRECTORY: &str = "FREEHOLD_KILLS_DIRECTORY";
 const MODE: &str = "FREEHOLD_KILLS_MODE";
@@ -33,10 +37,8 @@ fn options() -> Options {
 
 // --- The process that is killed ------------------------------------------------------------------
 
-#[test]
-#[ignore = "the process that the other test starts and kills"]
-fn a_process_that_is_killed() {
-    let directory = std::env::var_os(DIRECTORY).expect("the directory is named");
+/// What this program does as the process that is killed.
+fn work_until_killed(directory: OsString) -> ! {
     let options = match std::env::var(MODE).as_deref() {
         Ok("buffered") => {
             options().durability(Durability::Buffered { sync_every: Duration::from_millis(2) })
@@ -49,17 +51,15 @@ fn a_process_that_is_killed() {
         tell(&format!("opened {writer} {count}"));
     }
     tell("ready");
-    std::thread::scope(|scope| {
-        for writer in 0..WRITERS {
-            let db = &db;
-            scope.spawn(move || write(db, writer));
-        }
-        loop {
-            let report = db.checkpoint().expect("a checkpoint");
-            tell(&format!("checkpoint {}", report.lsn));
-            std::thread::sleep(Duration::from_millis(3));
-        }
-    });
+    for writer in 0..WRITERS {
+        let db = db.clone();
+        std::thread::spawn(move || write(&db, writer));
+    }
+    loop {
+        let report = db.checkpoint().expect("a checkpoint");
+        tell(&format!("checkpoint {}", report.lsn));
+        std::thread::sleep(Duration::from_millis(3));
+    }
 }
 
 /// One line, whole or not at all, at once.
@@ -178,7 +178,7 @@ impl Said {
 
 fn start(directory: &Path, mode: &str) -> Child {
     Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", "kills::a_process_that_is_killed", "--ignored", "--nocapture"])
+        .args(["--exact", KILLED, "--nocapture"])
         .env(DIRECTORY, directory)
         .env(MODE, mode)
         .stdin(Stdio::null())
@@ -237,6 +237,9 @@ fn copy_directory(from: &Path, to: &Path) {
 
 #[test]
 fn kills_of_concurrent_writers_lose_nothing_acknowledged_and_leave_whole_prefixes() {
+    if let Some(directory) = std::env::var_os(DIRECTORY) {
+        work_until_killed(directory);
+    }
     let kills = if std::env::var_os("FREEHOLD_LONG").is_some() { 500 } else { 10 };
     let told = kill_loop(kills, &["strict", "strict", "buffered"]);
     assert!(told.acknowledged > 0 && told.from_snapshots > 0, "the kills met nothing");
@@ -244,8 +247,8 @@ fn kills_of_concurrent_writers_lose_nothing_acknowledged_and_leave_whole_prefixe
 
 #[test]
 fn an_acknowledgement_before_the_sync_is_caught_by_kills() {
-    let caught = catch_unwind(|| kill_loop(30, &["planted"]));
-    let panic = caught.map(drop).expect_err("30 kills found nothing");
+    let caught = catch_unwind(|| kill_loop(200, &["planted"]));
+    let panic = caught.map(drop).expect_err("200 kills found nothing");
     let what = panic.downcast_ref::<String>().expect("the words of a failed assertion");
     assert!(what.contains(" acknowledged, "), "it fails for the loss: {what}");
     say(&format!("planted: ack before sync\n  caught by kills: {what}"));
