@@ -82,9 +82,12 @@ impl Core {
                 if self.planted.is(Mistake::LogAborted) && !tx.is_empty() {
                     self.enqueue(&mut tx)?;
                     let lsn = tx.lsn();
-                    drop(tx);
-                    locked(&self.writer).state.lsn = lsn;
+                    tx.writer().state.lsn = lsn;
                     self.applied.store(lsn.0, Ordering::Release);
+                } else if self.planted.is(Mistake::KeepAborted) {
+                    let lsn = tx.writer().lsn();
+                    tx.settle();
+                    tx.writer().state.lsn = lsn;
                 }
                 return Err(error);
             }
@@ -218,6 +221,9 @@ impl Core {
     /// Publishes everything applied, in the modes where a transaction returns before its sync.
     pub(super) fn publish_applied(&self) {
         if self.durability == Durability::Strict || self.is_inside() {
+            return;
+        }
+        if self.planted.is(Mistake::ShowStale) {
             return;
         }
         if self.published.load().lsn.0 >= self.applied.load(Ordering::Acquire) {

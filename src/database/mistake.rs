@@ -18,6 +18,10 @@ pub enum Mistake {
     LogAborted,
     /// The log is pruned up to the newest snapshot instead of the oldest one kept.
     PrunePastOlderSnapshot,
+    /// A view does not ask for what was applied since the last one.
+    ShowStale,
+    /// What an aborted transaction changed stays in memory.
+    KeepAborted,
 }
 
 /// The mistake that was planted, if any.

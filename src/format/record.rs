@@ -320,6 +320,17 @@ mod tests {
     }
 
     #[test]
+    fn every_bit_of_a_header_is_under_the_headers_own_checksum() {
+        // The body's checksum sees most of it as well, but a header is believed without its body.
+        let good = record();
+        for bit in 0..HEADER_LEN * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(RecordHeader::decode(&bad, PLACE).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
     fn every_truncation_is_seen() {
         let good = record();
         for len in 0..good.len() {

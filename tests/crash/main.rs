@@ -7,6 +7,7 @@
 
 #![cfg(feature = "testing")]
 
+mod cut;
 mod explore;
 mod model;
 mod workload;
@@ -15,7 +16,8 @@ use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use freehold::testing::{CallKind, Mistake, Random};
+use freehold::Options;
+use freehold::testing::{CallKind, Mistake, Random, SimDisk};
 
 use explore::{Effort, Tally, explore, explore_failures};
 use workload::{Mode, Plant, Setup, Start, Step, workloads};
@@ -123,58 +125,55 @@ fn the_steps_do_what_their_names_say() {
     assert_eq!(run(&[Step::Cross, Step::Rejected]).history.len(), 3);
 }
 
-/// A planted mistake must be found, and the first finding is printed.
-fn is_caught(mistake: &str, plant: Plant) {
-    let tally = explore_all(explore, &workloads(2), &plant, &effort(), 1);
-    let Some(first) = tally.violations.first() else {
-        panic!("{mistake}: nothing was found in {} crash states", tally.states)
-    };
-    let first = first.lines().next().unwrap_or_default();
-    say(&format!("planted: {mistake}\n  caught: {first}"));
+/// A mistake: its name, the test that must catch it, and the first that this test found.
+type Canary = (&'static str, &'static str, Option<String>);
+
+/// What exploring every workload finds of a mistake.
+fn explored(
+    name: &'static str,
+    plant: impl Fn(&SimDisk, Options) -> Options + Send + Sync + 'static,
+) -> Canary {
+    let tally = explore_all(explore, &workloads(2), &Some(Arc::new(plant)), &effort(), 1);
+    let first = tally.violations.first().and_then(|found| found.lines().next());
+    (name, "crash everywhere", first.map(str::to_owned))
+}
+
+fn ignoring(kind: CallKind) -> impl Fn(&SimDisk, Options) -> Options {
+    move |disk, options| {
+        disk.ignore(kind);
+        options
+    }
+}
+
+fn planting(mistake: Mistake) -> impl Fn(&SimDisk, Options) -> Options {
+    move |_, options| options.plant(mistake)
 }
 
 #[test]
-fn a_directory_sync_left_out_is_caught() {
-    is_caught(
-        "directory sync left out",
-        Some(Arc::new(|disk, options| {
-            disk.ignore(CallKind::SyncDir);
-            options
-        })),
-    );
+fn every_planted_mistake_is_caught() {
+    let table = [
+        explored("file sync left out", ignoring(CallKind::Sync)),
+        explored("directory sync left out", ignoring(CallKind::SyncDir)),
+        explored("ack before sync", planting(Mistake::AcknowledgeBeforeSync)),
+        explored("view shows unsynced", planting(Mistake::PublishBeforeSync)),
+        explored("replay of an aborted transaction", planting(Mistake::LogAborted)),
+        explored("prune past the older snapshot", planting(Mistake::PrunePastOlderSnapshot)),
+        cut::canary("cut before its copy is durable", Some(CallKind::Sync)),
+        cut::canary("cut before its copy has a name", Some(CallKind::SyncDir)),
+        cut::canary("cut without a copy", Some(CallKind::Rename)),
+    ];
+    let mut text = format!("\n{:<34} {:<30} first finding", "planted mistake", "caught by");
+    for (name, test, found) in &table {
+        let found = found.as_deref().unwrap_or("NOTHING");
+        text.push_str(&format!("\n{name:<34} {test:<30} {found}"));
+    }
+    say(&text);
+    let missed: Vec<_> = table.iter().filter(|row| row.2.is_none()).map(|row| row.0).collect();
+    assert!(missed.is_empty(), "nothing was found of: {}", missed.join(", "));
 }
 
 #[test]
-fn a_file_sync_left_out_is_caught() {
-    is_caught(
-        "file sync left out",
-        Some(Arc::new(|disk, options| {
-            disk.ignore(CallKind::Sync);
-            options
-        })),
-    );
-}
-
-fn is_caught_in_the_engine(name: &str, mistake: Mistake) {
-    is_caught(name, Some(Arc::new(move |_, options| options.plant(mistake))));
-}
-
-#[test]
-fn an_acknowledgement_before_the_sync_is_caught() {
-    is_caught_in_the_engine("ack before sync", Mistake::AcknowledgeBeforeSync);
-}
-
-#[test]
-fn a_view_before_the_sync_is_caught() {
-    is_caught_in_the_engine("publish before sync", Mistake::PublishBeforeSync);
-}
-
-#[test]
-fn an_aborted_transaction_in_the_log_is_caught() {
-    is_caught_in_the_engine("replay of an aborted transaction", Mistake::LogAborted);
-}
-
-#[test]
-fn a_log_pruned_past_the_older_snapshot_is_caught() {
-    is_caught_in_the_engine("prune past the older snapshot", Mistake::PrunePastOlderSnapshot);
+fn what_is_cut_is_in_quarantine_wherever_the_recovery_is_crashed() {
+    let (_, _, found) = cut::canary("none", None);
+    assert_eq!(found, None);
 }
