@@ -26,9 +26,26 @@ fn base() -> &'static [String] {
 /// A number, a text or a bracket of a line becomes something else.
 fn change_line(line: &mut String, random: &mut Random) {
     const TOKENS: [&str; 20] = [
-        "null", "-1", "0", "1e999", "18446744073709551616", "18446744073709551615", "1.5", "\"\"",
-        "[]", "{}", "[", "]", "}", ",", "\"\\u0000\"", "\"\\ud800\"", "true", "{\"hex\":\"0\"}",
-        "{\"hex\":\"ff\"}", "\"-inf\"",
+        "null",
+        "-1",
+        "0",
+        "1e999",
+        "18446744073709551616",
+        "18446744073709551615",
+        "1.5",
+        "\"\"",
+        "[]",
+        "{}",
+        "[",
+        "]",
+        "}",
+        ",",
+        "\"\\u0000\"",
+        "\"\\ud800\"",
+        "true",
+        "{\"hex\":\"0\"}",
+        "{\"hex\":\"ff\"}",
+        "\"-inf\"",
     ];
     let is_edge = |c: char| matches!(c, ',' | ':' | '[' | ']' | '{' | '}');
     let edges: Vec<usize> = line.match_indices(is_edge).map(|(at, _)| at).collect();

@@ -7,7 +7,9 @@ use super::{Files, is_segment};
 use crate::format::catalog::Catalog;
 use crate::format::cursor::{Cursor, pad_to_8, padded_to_8};
 use crate::format::{core_entry, entry, record, segment};
+use crate::id::SegmentId;
 use crate::testing::Random;
+use crate::wal::names::segment_path;
 
 /// All segments, in order.
 pub(super) struct Log {
@@ -42,6 +44,15 @@ struct Entry {
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+}
+
+fn add_at(bytes: &mut [u8], at: usize, by: u64) {
+    let value = u64_at(bytes, at).wrapping_add(by);
+    put(bytes, at, value.to_le_bytes());
 }
 
 pub(super) fn put(bytes: &mut [u8], at: usize, value: impl AsRef<[u8]>) {
@@ -138,9 +149,57 @@ impl Log {
         }
     }
 
+    /// The LSN of the last record.
+    pub(super) fn last_lsn(&self) -> u64 {
+        let records = self.segments.iter().flat_map(|segment| &segment.records);
+        records.last().map_or(0, |record| u64_at(&record.head, 24))
+    }
+
+    /// Adds `by` to all LSNs of records.
+    pub(super) fn shift_lsns(&mut self, by: u64) {
+        for segment in &mut self.segments {
+            add_at(&mut segment.head, 72, by);
+            if let Some(footer) = &mut segment.footer {
+                add_at(footer, 16, by);
+            }
+            for record in &mut segment.records {
+                add_at(&mut record.head, 16, by);
+                add_at(&mut record.head, 24, by);
+            }
+        }
+    }
+
+    /// Adds `by` to the numbers of segments.
+    pub(super) fn shift_segments(&mut self, by: u64) {
+        for segment in &mut self.segments {
+            add_at(&mut segment.head, 56, by);
+            segment.path = segment_path(SegmentId(u64_at(&segment.head, 56)));
+            if let Some(footer) = &mut segment.footer {
+                add_at(footer, 8, by);
+            }
+        }
+    }
+
+    /// Lets all that was written be of this epoch and this time.
+    pub(super) fn set_writer(&mut self, epoch: Option<u32>, timestamp: Option<u64>) {
+        for segment in &mut self.segments {
+            if let Some(epoch) = epoch {
+                put(&mut segment.head, 80, epoch.to_le_bytes());
+            }
+            for record in &mut segment.records {
+                if let Some(epoch) = epoch {
+                    put(&mut record.head, 40, epoch.to_le_bytes());
+                }
+                if let Some(timestamp) = timestamp {
+                    put(&mut record.head, 32, timestamp.to_le_bytes());
+                }
+            }
+        }
+    }
+
     /// Makes lengths and counts true again, and LSNs consecutive, unless the case is about them.
     pub(super) fn settle(&mut self, renumber: bool) {
-        let mut lsn = 1_u64;
+        let mut lsn = self.segments.first().map_or(1, |first| u64_at(&first.head, 72));
         for segment in &mut self.segments {
             put(&mut segment.head, 12, (segment.catalog.len() as u32).to_le_bytes());
             let mut end = segment::HEADER_LEN + padded_to_8(segment.catalog.len());
@@ -158,11 +217,11 @@ impl Log {
                     put(&mut record.head, 16, lsn.saturating_sub(1).to_le_bytes());
                     put(&mut record.head, 24, lsn.to_le_bytes());
                 }
-                lsn += 1;
+                lsn = lsn.wrapping_add(1);
                 end += record::FRAME_LEN + body_len;
             }
-            if let Some(footer) = &mut segment.footer {
-                put(footer, 16, (lsn - 1).to_le_bytes());
+            if let Some(footer) = segment.footer.as_mut().filter(|footer| footer.len() >= 64) {
+                put(footer, 16, lsn.wrapping_sub(1).to_le_bytes());
                 put(footer, 24, (segment.records.len() as u64).to_le_bytes());
                 put(footer, 32, (end as u64).to_le_bytes());
             }

@@ -70,7 +70,7 @@ impl Curios {
     }
 
     #[wal(0xef)]
-    fn remove(&mut self, name: &str) -> Option<Thing> {
+    pub(super) fn remove(&mut self, name: &str) -> Option<Thing> {
         let removed = self.things.remove(name);
         self.count = self.things.len() as u64;
         removed
@@ -132,7 +132,7 @@ fn shipped(db: &Database, run: RunId, number: u8) {
         tx.on::<KvStore>().put(name.as_bytes(), b"value")?;
         tx.on::<KvStore>().put_all(vec![(b"a", b"1"), (b"b", b"2")])?;
         tx.on::<KvStore>().delete_range(&b"b"[..]..)?;
-        let json: Json = r#"{"a": [1, 2.5, {"b": null}], "c": "text"}"#.parse().unwrap();
+        let json: Json = Json::parse(r#"{"a": [1, 2.5, {"b": null}], "c": "text"}"#).unwrap();
         tx.on::<JsonStore>().put(&name, &json)?;
         tx.on::<JsonStore>().set(&name, "/a/2/b", &Json::null())?;
         tx.on::<EventLog>().append("stream", "step", Payload::bytes([number; 9]))?;

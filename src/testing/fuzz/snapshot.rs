@@ -139,6 +139,25 @@ impl Snapshot {
         Some(())
     }
 
+    /// Lets the header say this of what it covers.
+    pub(super) fn set_covered(&mut self, lsn: u64, epoch: Option<u32>, timestamp: Option<u64>) {
+        put(&mut self.head, 56, lsn.to_le_bytes());
+        if let Some(epoch) = epoch {
+            put(&mut self.head, 76, epoch.to_le_bytes());
+        }
+        if let Some(timestamp) = timestamp {
+            put(&mut self.head, 64, timestamp.to_le_bytes());
+        }
+    }
+
+    /// Lets this be the number of the next run.
+    pub(super) fn set_next_run(&mut self, next_run: u64) {
+        let core = self.sections[0].instances.iter_mut().flat_map(|one| &mut one.blocks);
+        for block in core.filter(|block| u32::from(block.head[8]) == core_table::NEXT_RUN) {
+            block.rows[0].bytes = next_run.to_le_bytes().to_vec();
+        }
+    }
+
     /// Makes lengths, counts and offsets true again.
     pub(super) fn settle(&mut self) {
         let mut at = HEADER_LEN;
