@@ -155,6 +155,14 @@ impl Log {
         records.last().map_or(0, |record| u64_at(&record.head, 24))
     }
 
+    /// The checksum of the record `lsn`'s header, once the log is sealed: what a snapshot that
+    /// covers that record says of it.
+    pub(super) fn chain_at(&self, lsn: u64) -> Option<[u8; 4]> {
+        let mut records = self.segments.iter().flat_map(|segment| &segment.records);
+        let found = records.find(|record| u64_at(&record.head, 24) == lsn);
+        found.map(|record| u32_at(&record.head, 8).to_le_bytes())
+    }
+
     /// Adds `by` to all LSNs of records.
     pub(super) fn shift_lsns(&mut self, by: u64) {
         for segment in &mut self.segments {
@@ -278,7 +286,8 @@ impl Segment {
             let body = &record[record::FRAME_LEN..];
             let entries = record::entries(body).unwrap().map(|entry| {
                 let entry = entry.unwrap();
-                let head = vec![0, 0, 0, 0, entry.wal_type, entry.version, 0, 0];
+                let mut head = vec![0, 0, 0, 0, entry.wal_type, entry.version, 0, 0];
+                put(&mut head, 0, (entry.payload.len() as u32).to_le_bytes());
                 Entry { head, payload: entry.payload.to_vec() }
             });
             let entries = entries.collect();

@@ -1,7 +1,7 @@
 //! A snapshot as a structure: taken apart, changed, put together with every checksum right.
 
 use super::change::{self, layout};
-use super::log::{catalog, put};
+use super::log::{Log, catalog, put};
 use crate::format::block::{self, BLOCK_HEAD_LEN, Rows};
 use crate::format::cursor::{Cursor, padded_to_8};
 use crate::format::section::{SECTION_ROW_LEN, SectionIndex, SectionRow};
@@ -139,6 +139,14 @@ impl Snapshot {
         Some(())
     }
 
+    /// Links the snapshot to a log that is sealed, if the record that it covers is there.
+    pub(super) fn link_to(&mut self, log: &Log) {
+        let covered = u64::from_le_bytes(self.head[56..64].try_into().unwrap());
+        if let Some(chain) = log.chain_at(covered) {
+            put(&mut self.head, 72, chain);
+        }
+    }
+
     /// Lets the header say this of what it covers.
     pub(super) fn set_covered(&mut self, lsn: u64, epoch: Option<u32>, timestamp: Option<u64>) {
         put(&mut self.head, 56, lsn.to_le_bytes());
@@ -199,6 +207,14 @@ impl Snapshot {
     }
 }
 
+impl Row {
+    fn of(row: &[u8]) -> Row {
+        let mut head = vec![0; 8];
+        put(&mut head, 0, (row.len() as u32).to_le_bytes());
+        Row { head, bytes: row.to_vec() }
+    }
+}
+
 impl Section {
     fn of(row: &[u8], file: &[u8]) -> Section {
         let found = SectionRow::decode(&mut Cursor::new(row)).unwrap();
@@ -212,8 +228,7 @@ impl Section {
             let blocks = index.blocks_of(instance).unwrap().iter().map(|block| {
                 let bytes = &data[block.offset as usize..][..block.len as usize];
                 let (head, payload) = bytes.split_at(BLOCK_HEAD_LEN);
-                let rows = Rows::new(payload)
-                    .map(|row| Row { head: vec![0; 8], bytes: row.unwrap().to_vec() });
+                let rows = Rows::new(payload).map(|row| Row::of(row.unwrap()));
                 let mut index = Vec::new();
                 block.encode(&mut index);
                 Block { head: head.to_vec(), index, rows: rows.collect() }
