@@ -85,7 +85,8 @@ fn numbers_come_back() {
 
 #[test]
 fn elements_without_bytes_are_not_believed_by_the_thousand_million() {
-    comes_back(vec![(); NOTHINGS_MAX]);
+    let most = encoded(&vec![(); NOTHINGS_MAX]);
+    assert_eq!(loaded::<Vec<()>>(&most).unwrap().len(), NOTHINGS_MAX);
     let mut bytes = encoded(&vec![(); 3]);
     let at = bytes.iter().position(|byte| *byte == 3).unwrap();
     // Loading them took the longer the more were claimed: a minute for eight bytes.
