@@ -31,7 +31,8 @@ impl Source {
 
     /// A file of tests alone, kept beside the code it tests.
     fn is_tests(&self) -> bool {
-        self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
+        let path = &self.path;
+        path.ends_with("/tests.rs") || path.contains("/tests/") || path.contains("/fuzz/")
     }
 
     /// The text up to the unit tests.

@@ -102,7 +102,13 @@ impl Disk for OsDisk {
                 options.write(true).create_new(true);
             }
         }
-        let file = options.open(self.at(path))?;
+        let at = self.at(path);
+        // Opening a pipe to read waits for somebody who writes: for ever.
+        let is_pipe = |kind: fs::FileType| !kind.is_file() && !kind.is_dir();
+        if fs::metadata(&at).is_ok_and(|found| is_pipe(found.file_type())) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        let file = options.open(at)?;
         Ok(Arc::new(OsFile { file }))
     }
 

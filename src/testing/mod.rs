@@ -11,6 +11,8 @@ mod clock;
 pub mod conformance;
 mod crash;
 mod disk;
+#[cfg(test)]
+mod fuzz;
 mod platter;
 mod random;
 

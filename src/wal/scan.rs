@@ -142,6 +142,9 @@ impl SegmentReader {
                 return Err(Error::corrupt(path, 0, what));
             }
         };
+        // Before memory is taken for a file that may be long and none of ours.
+        let start = Source { disk, file: &*file, path }.read(0, segment::HEADER_LEN)?;
+        HeaderStart::decode(&start).map_err(|error| error.into_error(path))?;
         if self.buffer.len() < len {
             self.buffer.resize(len, 0);
         }

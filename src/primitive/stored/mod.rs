@@ -36,6 +36,14 @@ pub(super) type Validator<'a> = rkyv::api::low::LowValidator<'a, Failure>;
 /// What an archive is written with.
 pub type Encoder<'a> = Strategy<rkyv::ser::Serializer<Target<'a>, ArenaHandle<'a>, ()>, Failure>;
 
+/// The most elements of a sequence whose elements take no bytes, such as `Vec<()>`: the bytes that
+/// are there bound the count of all others, and nothing would bound this one.
+const NOTHINGS_MAX: usize = 1 << 16;
+
+fn check_count<T: Stored + ?Sized>(count: usize) -> Result<(), Failure> {
+    if size_of::<T::Archived>() == 0 && count > NOTHINGS_MAX { Err(Failure) } else { Ok(()) }
+}
+
 /// A type whose values freehold stores: as arguments of operations and as fields of primitives.
 ///
 /// Implemented for numbers of fixed width, `bool`, `char`, text, bytes, arrays, tuples, `Option`,
@@ -107,6 +115,7 @@ pub trait Stored {
     where
         Self: Sized,
     {
+        check_count::<Self>(slice.len())?;
         ArchivedVec::serialize_from_iter::<Wire<'_, Self>, _, _>(slice.iter().map(Wire), encoder)
     }
 
@@ -118,6 +127,7 @@ pub trait Stored {
     fn load_slice<'a>(
         archived: &'a [Self::Archived],
     ) -> Result<Vec<Self::Loaded<'a>>, Undecodable> {
+        check_count::<Self>(archived.len())?;
         archived.iter().map(Self::load).collect()
     }
 

@@ -84,6 +84,20 @@ fn numbers_come_back() {
 }
 
 #[test]
+fn elements_without_bytes_are_not_believed_by_the_thousand_million() {
+    let most = encoded(&vec![(); NOTHINGS_MAX]);
+    assert_eq!(loaded::<Vec<()>>(&most).unwrap().len(), NOTHINGS_MAX);
+    let mut bytes = encoded(&vec![(); 3]);
+    let at = bytes.iter().position(|byte| *byte == 3).unwrap();
+    // Loading them took the longer the more were claimed: a minute for eight bytes.
+    bytes[at..at + 4].copy_from_slice(&(NOTHINGS_MAX as u32 + 1).to_le_bytes());
+    assert!(loaded::<Vec<()>>(&bytes).is_err());
+    let many = vec![(); NOTHINGS_MAX + 1];
+    let written = append(&Wire(&many), &mut AlignedVec::<16>::new(), &mut Arena::new(), usize::MAX);
+    assert!(written.is_err(), "what is not read is not written");
+}
+
+#[test]
 fn a_number_that_is_not_a_number_keeps_its_bits() {
     let odd = f64::from_bits(0x7ff4_dead_beef_0001);
     assert_eq!(loaded::<f64>(&encoded(&odd)).unwrap().to_bits(), odd.to_bits());
