@@ -355,13 +355,13 @@ fn what_is_wrong_is_said_with_its_line() {
         ),
         (
             changed(&[
-                ("\"name\":\"kv\"", "\"name\":\"vector\""),
+                ("\"name\":\"kv\"", "\"name\":\"tensor\""),
                 (
                     "\"primitive\":\"kv\",\"run\":0,\"fields\"",
-                    "\"primitive\":\"vector\",\"run\":0,\"fields\"",
+                    "\"primitive\":\"tensor\",\"run\":0,\"fields\"",
                 ),
             ]),
-            "vector (type ID 0x01, crate freehold 0.1.0) is in the data and not linked: turn freehold's feature `vector` on",
+            "tensor (type ID 0x01, crate freehold 0.1.0) is in the data and not linked: turn freehold's feature `tensor` on",
         ),
         (
             changed(&[("\"section_version\":1", "\"section_version\":7")]),

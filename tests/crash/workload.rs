@@ -346,6 +346,7 @@ impl Driver<'_> {
                 Error::Io { .. }
                     | Error::NoSpace { .. }
                     | Error::Poisoned
+                    | Error::ReadOnly { .. }
                     | Error::DurabilityUnknown { .. }
             ),
             "a failing disk made the error {error}"

@@ -99,7 +99,7 @@ fn thing(number: u8) -> Thing {
         kind,
         bytes: Bytes::from(&[number; 21]),
         tags: [("a tag longer than eight".to_owned(), [number; 3])].into(),
-        inner: (number % 2 == 0).then(|| Box::new(inner)),
+        inner: (number.is_multiple_of(2)).then(|| Box::new(inner)),
     }
 }
 
