@@ -18,33 +18,22 @@ const SUFFIX: &str = ".part";
 /// The directory that is to become the database `into`.
 pub(crate) struct Aside {
     os: Arc<OsDisk>,
-    path: PathBuf,
     into: PathBuf,
-    lock: Option<FileRef>,
+    _lock: FileRef,
 }
 
 impl Aside {
     /// Takes the directory beside `into`, where nothing or an empty directory may be, and empties it.
     pub(super) fn claim(into: &Path) -> Result<Aside> {
         refuse_full(into)?;
-        let path = part(into);
-        let os = Arc::new(OsDisk::new(&path));
+        let os = Arc::new(OsDisk::new(part(into)));
         let disk: DiskRef = os.clone();
-        let lock = Some(recovery::claim(&disk)?);
-        Ok(Aside { os, path, into: into.to_path_buf(), lock })
+        let lock = recovery::claim(&disk)?;
+        Ok(Aside { os, into: into.to_path_buf(), _lock: lock })
     }
 
     pub(super) fn disk(&self) -> DiskRef {
         self.os.clone()
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Lets the lock go, for what is made to be read as a database.
-    pub(super) fn unlock(&mut self) {
-        self.lock = None;
     }
 
     /// It is whole: gives it its name.

@@ -1,6 +1,6 @@
 //! A copy of a database, also while somebody has it open and writes.
 //!
-//! - It takes no lock, so it works from another process. What is copied last can be torn, as after a
+//! - It takes no lock of the original, so it works from another process. What is copied last can be torn, as after a
 //!   crash; what a checkpoint removed meanwhile makes it begin anew.
 //! - The synced mark is read first: everything it names must be in the copy, and the copy's own mark
 //!   says no more than that.
@@ -8,19 +8,21 @@
 //!   copy it back, or to open it.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::Options;
 use super::aside::Aside;
-use super::offline::{disk, verify};
+use super::offline::disk;
 use crate::disk::{DiskRef, OpenMode, read_full_at, write_all_at};
 use crate::error::{Error, Result};
+use crate::format::mark::SyncedMark;
 use crate::id::Lsn;
-use crate::recovery::RecoveryReport;
-use crate::snapshot::SNAPSHOT_DIR;
-use crate::wal::names::{MARK, WAL_DIR, WalName, parse};
-use crate::wal::read_mark;
+use crate::recovery::{self, RecoveryReport, Settings};
+use crate::registry::PrimitiveRegistry;
+use crate::snapshot::{self, SNAPSHOT_DIR, snapshot_path};
+use crate::wal::names::{MARK, WAL_DIR, WalName, parse, segment_path};
 
-/// How often copying begins anew when a checkpoint removes what is being copied.
+/// How often copying is begun, when a checkpoint removes what is being copied.
 const ATTEMPTS: usize = 8;
 
 /// How much is copied at once.
@@ -56,19 +58,17 @@ const PIECE_BYTES: usize = 1 << 20;
 pub fn backup(path: impl AsRef<Path>, into: impl AsRef<Path>) -> Result<RecoveryReport> {
     let (path, into) = (path.as_ref(), into.as_ref());
     let from = disk(path);
-    let mut aside = Aside::claim(into)?;
+    let aside = Aside::claim(into)?;
     let to = aside.disk();
-    // What is copied is read as a database in the end.
-    aside.unlock();
-    let mut attempts = 1..=ATTEMPTS;
+    let mut attempts_left = ATTEMPTS;
     let report = loop {
-        let is_last = attempts.next().is_none_or(|attempt| attempt == ATTEMPTS);
-        match attempt(&from, &to, aside.path()) {
+        let names = names(&from)?;
+        attempts_left -= 1;
+        match attempt(&from, &to, &names) {
             Ok(report) => break report,
-            // Removed, or sealed and followed, while it was copied; or damaged, as the next attempts
-            // will find as well.
-            Err(Error::Corrupt { .. } | Error::Missing { .. }) if !is_last => {}
-            Err(Error::Io { source, .. }) if is_gone(&source) && !is_last => {}
+            Err(Error::Corrupt { .. } | Error::Missing { .. } | Error::Io { .. })
+                if attempts_left > 0 && self::names(&from)? != names => {}
+            // Nothing came or went meanwhile, so the next attempt would find the same.
             Err(error) => return Err(error),
         }
     };
@@ -76,40 +76,39 @@ pub fn backup(path: impl AsRef<Path>, into: impl AsRef<Path>) -> Result<Recovery
     Ok(report)
 }
 
-fn is_gone(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound
+/// Every snapshot and segment there is. The snapshots first: the log is then at least as long as the
+/// newest of them needs.
+fn names(from: &DiskRef) -> Result<Vec<PathBuf>> {
+    let listed = snapshot::list(from)?.snapshots;
+    let mut names: Vec<PathBuf> = listed.iter().map(|listed| snapshot_path(listed.lsn)).collect();
+    let mut segments = match from.list(Path::new(WAL_DIR)) {
+        Ok(listed) => listed
+            .iter()
+            .filter_map(|entry| match parse(&entry.name) {
+                WalName::Segment(id) => Some(id),
+                _ => None,
+            })
+            .collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(source) => return Err(Error::io("list", &from.full_path(Path::new(WAL_DIR)), source)),
+    };
+    segments.sort_unstable();
+    names.extend(segments.into_iter().map(segment_path));
+    Ok(names)
 }
 
-fn attempt(from: &DiskRef, to: &DiskRef, aside: &Path) -> Result<RecoveryReport> {
+fn attempt(from: &DiskRef, to: &DiskRef, names: &[PathBuf]) -> Result<RecoveryReport> {
     let mark = read_whole(from, Path::new(MARK))?;
-    let synced = read_mark(from)?.map_or(Lsn::ZERO, |mark| mark.lsn);
+    let synced = SyncedMark::decode(&mark).map_or(Lsn::ZERO, |mark| mark.lsn);
     make_empty(to)?;
-    let mut is_empty = true;
-    // The snapshots first: the log is then at least as long as the newest of them needs.
-    for directory in [SNAPSHOT_DIR, WAL_DIR] {
-        let directory = Path::new(directory);
-        let mut names: Vec<String> = match from.list(directory) {
-            Ok(listed) => listed.into_iter().filter(|e| !e.is_dir).map(|e| e.name).collect(),
-            Err(error) if is_gone(&error) => Vec::new(),
-            Err(source) => return Err(Error::io("list", &from.full_path(directory), source)),
-        };
-        names.sort();
-        for name in names {
-            let is_wanted = match directory == Path::new(WAL_DIR) {
-                true => matches!(parse(&name), WalName::Segment(_)),
-                false => name.ends_with(".snapshot"),
-            };
-            if is_wanted {
-                is_empty = false;
-                copy(from, to, &directory.join(name))?;
-            }
-        }
-    }
-    if is_empty {
+    if names.is_empty() {
         let path = from.full_path(Path::new("")).into();
         return Err(Error::NotADatabase { path, found: "nothing was written yet" });
     }
-    if let Some(mark) = mark {
+    for name in names {
+        copy(from, to, name)?;
+    }
+    if !mark.is_empty() {
         write_whole(to, Path::new(MARK), &mark)?;
     }
     for directory in [SNAPSHOT_DIR, WAL_DIR, ""] {
@@ -117,7 +116,8 @@ fn attempt(from: &DiskRef, to: &DiskRef, aside: &Path) -> Result<RecoveryReport>
         to.sync_dir(directory)
             .map_err(|source| Error::io("sync", &to.full_path(directory), source))?;
     }
-    let report = verify(aside)?;
+    let settings = Settings { check_all: true, ..Options::new().recovery() };
+    let report = recovery::verify_held(to, PrimitiveRegistry::linked()?, &settings)?;
     if report.last_lsn < synced {
         return Err(Error::Missing {
             file: Path::new(WAL_DIR).into(),
@@ -169,17 +169,18 @@ fn copy(from: &DiskRef, to: &DiskRef, path: &Path) -> Result<()> {
     target.sync().map_err(|error| in_to("sync", error))
 }
 
-fn read_whole(from: &DiskRef, path: &Path) -> Result<Option<Vec<u8>>> {
+/// What is in a small file; nothing if there is none.
+fn read_whole(from: &DiskRef, path: &Path) -> Result<Vec<u8>> {
     let failed = |op, source| Error::io(op, &from.full_path(path), source);
     let file = match from.open(path, OpenMode::Read) {
         Ok(file) => file,
-        Err(error) if is_gone(&error) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => return Err(failed("open", source)),
     };
     let mut bytes = vec![0; PIECE_BYTES];
     let count = read_full_at(&*file, &mut bytes, 0).map_err(|error| failed("read", error))?;
     bytes.truncate(count);
-    Ok(Some(bytes))
+    Ok(bytes)
 }
 
 fn write_whole(to: &DiskRef, path: &Path, bytes: &[u8]) -> Result<()> {

@@ -136,7 +136,7 @@ pub(crate) enum Access {
 /// Why nothing can be written.
 const ASKED_FOR: &str = "the options say so";
 const FEATURES: &str = "it uses features that this build knows only how to read past";
-const NO_SPACE: &str = "the disk is full, and what would be cut could not be copied first";
+const NO_SPACE: &str = "the disk is full, and the log's end cannot be made good without space";
 
 /// Opens what is on the disk, or makes a database if there is nothing.
 pub(crate) fn open(
@@ -206,7 +206,21 @@ pub(crate) fn verify(
     registry: &'static PrimitiveRegistry,
     settings: &Settings,
 ) -> Result<RecoveryReport> {
-    let (look, mut recovered) = read(disk, registry, settings)?;
+    verified(disk, read(disk, registry, settings)?)
+}
+
+/// The same of a directory whose lock the caller holds.
+pub(crate) fn verify_held(
+    disk: &DiskRef,
+    registry: &'static PrimitiveRegistry,
+    settings: &Settings,
+) -> Result<RecoveryReport> {
+    verified(disk, read_files(disk, registry, settings)?)
+}
+
+/// Reads the snapshots that were not loaded, and says what would be cut.
+fn verified(disk: &DiskRef, read: (Look, Recovered)) -> Result<RecoveryReport> {
+    let (look, mut recovered) = read;
     for snapshot in &look.found.snapshots {
         if recovered.damaged_snapshots.contains(&snapshot.lsn) {
             continue;

@@ -135,7 +135,7 @@ impl<'a> Parser<'a> {
         Ok(letter)
     }
 
-    /// `\uXXXX`, or two of them that are one letter. Half a letter is none.
+    /// Behind `\`: a `u` with four digits, or two of those that are one letter. Half a letter is none.
     fn unicode(&mut self) -> Result<char, JsonError> {
         let start = self.at;
         let high = self.four_digits()?;
