@@ -50,7 +50,10 @@ fn compare(arguments: &ListingArguments, out: &mut dyn Write) -> Result<(), Fail
     }
     let Some(comparison) = comparison else {
         if !arguments.json {
-            writeln!(out, "nothing to compare: no whole snapshot, or no log that leads to it any more")?;
+            writeln!(
+                out,
+                "nothing to compare: no whole snapshot, or no log that leads to it any more"
+            )?;
         }
         return Ok(());
     };
