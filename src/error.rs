@@ -139,6 +139,17 @@ pub enum Error {
         /// The nearest one.
         nearest: Lsn,
     },
+    /// The records from which a run could be replayed are not all kept any more, by what
+    /// [`Options::history`](crate::Options::history) says.
+    #[error("run {run}: record {lsn} of its history is not kept{}", Left(left))]
+    HistoryCut {
+        /// The run.
+        run: RunId,
+        /// The newest record that is missing.
+        lsn: Lsn,
+        /// The first and the last record that are left, if any is.
+        left: Option<(Lsn, Lsn)>,
+    },
     /// No run with this ID or name.
     #[error("no run {run}")]
     NoRun {
@@ -201,6 +212,18 @@ impl Error {
     /// Bytes of `file` at `offset` are not what was written.
     pub(crate) fn corrupt(file: &Path, offset: u64, what: Damage) -> Error {
         Error::Corrupt { file: file.into(), offset, what }
+    }
+}
+
+/// Says which records are left, if any are.
+struct Left<'a>(&'a Option<(Lsn, Lsn)>);
+
+impl fmt::Display for Left<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some((first, last)) => write!(f, "; records {first} to {last} are"),
+            None => f.write_str(", nor is any other"),
+        }
     }
 }
 

@@ -114,6 +114,9 @@ mod state;
 // Opening: look, plan, load, scan, replay, repair.
 mod recovery;
 
+// The past of a run, from its records alone.
+mod replay;
+
 // The database as its user has it.
 mod database;
 
@@ -144,9 +147,9 @@ mod extending {}
 pub use primitive::private as __private;
 
 pub use database::{
-    CheckpointReport, Comparison, Database, Durability, Options, Pending, RecordTooLarge, Run,
-    RunNameError, RunTransaction, RunView, StateDigest, Transaction, View, backup, compare_replay,
-    inspect, inspect_at, salvage, stop_before, verify,
+    CheckpointReport, Comparison, Database, Durability, History, Options, Pending, RecordTooLarge,
+    Replay, Run, RunNameError, RunTransaction, RunView, StateDigest, Step, Transaction, View,
+    backup, compare_replay, inspect, inspect_at, salvage, stop_before, verify,
 };
 pub use error::{Damage, Diverged, Error, Holder, Reason, RegistryError, Result};
 pub use format::snapshot::SnapshotSectionHeader;

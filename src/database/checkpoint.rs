@@ -7,11 +7,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Core, Files, Mistake, Writer, locked};
+use super::{Core, Files, History, Mistake, Past, Writer, locked};
 use crate::error::{Error, Result};
-use crate::id::{DatabaseId, Lsn};
+use crate::id::{DatabaseId, Lsn, RunId};
 use crate::primitive::SectionWriter;
-use crate::snapshot::{self, RunRow, SnapshotFile, SnapshotMeta, SnapshotWriter};
+use crate::replay;
+use crate::snapshot::{self, FileKind, RunRow, SnapshotFile, SnapshotMeta, SnapshotWriter};
 use crate::state::Published;
 
 /// What a checkpoint did.
@@ -26,6 +27,8 @@ pub struct CheckpointReport {
     pub snapshots_removed: usize,
     /// How many WAL segments were removed.
     pub segments_removed: usize,
+    /// Bytes of what was kept of them for runs, and of what was written again to stay in few files.
+    pub history_bytes: u64,
 }
 
 /// What is known of the snapshots on the disk.
@@ -110,7 +113,7 @@ impl Core {
                 )
             };
             let written = match write() {
-                Err(Error::NoSpace { .. }) if make_room(files, checkpoints, database)? => write(),
+                Err(Error::NoSpace { .. }) if self.make_room(files, checkpoints, state)? => write(),
                 written => written,
             };
             let written = written?;
@@ -120,6 +123,7 @@ impl Core {
             checkpoints.damaged.retain(|damaged| *damaged != state.lsn);
         }
         let damaged = &checkpoints.damaged;
+        let _pruning = self.past.as_ref().map(Past::pruning);
         let pruned = snapshot::prune(&files.disk, checkpoints.kept, |lsn| {
             Ok(!damaged.contains(&lsn) && snapshot::opens(&files.disk, lsn, database)?)
         })?;
@@ -128,9 +132,31 @@ impl Core {
             locked(&files.log).prune(state.lsn)?;
         }
         if let Some(floor) = pruned.kept.last().filter(|_| pruned.kept.len() >= checkpoints.kept) {
-            report.segments_removed = locked(&files.log).prune(*floor)?;
+            (report.segments_removed, report.history_bytes) = prune_log(files, state, *floor)?;
         }
         Ok(report)
+    }
+
+    /// Gives up all snapshots but the newest that was read whole, and the log before it. Whether that
+    /// was anything.
+    fn make_room(
+        &self,
+        files: &Files,
+        checkpoints: &Checkpoints,
+        state: &Published,
+    ) -> Result<bool> {
+        let database = locked(&files.log).database();
+        let _pruning = self.past.as_ref().map(Past::pruning);
+        let pruned = snapshot::prune(&files.disk, 1, |lsn| {
+            Ok(!checkpoints.damaged.contains(&lsn)
+                && snapshot::opens(&files.disk, lsn, database)?
+                && SnapshotFile::open(&files.disk, lsn)?.verify_whole().is_ok())
+        })?;
+        let (segments, _) = match pruned.kept.first() {
+            Some(floor) => prune_log(files, state, *floor)?,
+            None => (0, 0),
+        };
+        Ok(segments > 0 || !pruned.removed.is_empty())
     }
 
     /// A full disk refuses what was to be done and nothing else; what the log calls final is final.
@@ -143,19 +169,24 @@ impl Core {
     }
 }
 
-/// Gives up all snapshots but the newest that was read whole, and the log before it. Whether that was
-/// anything.
-fn make_room(files: &Files, checkpoints: &Checkpoints, database: DatabaseId) -> Result<bool> {
-    let pruned = snapshot::prune(&files.disk, 1, |lsn| {
-        Ok(!checkpoints.damaged.contains(&lsn)
-            && snapshot::opens(&files.disk, lsn, database)?
-            && SnapshotFile::open(&files.disk, lsn)?.verify_whole().is_ok())
-    })?;
-    let segments = match pruned.kept.first() {
-        Some(floor) => locked(&files.log).prune(*floor)?,
-        None => 0,
+/// Removes the segments that hold nothing above `floor`, after what runs did in them was kept. How many
+/// they were, and how many bytes that took.
+fn prune_log(files: &Files, state: &Published, floor: Lsn) -> Result<(usize, u64)> {
+    let kept = match files.history {
+        History::All => return Ok((0, 0)),
+        History::Wal => {
+            replay::remove_packs(&files.disk)?;
+            0
+        }
+        History::Runs => {
+            let (segments, database) = {
+                let log = locked(&files.log);
+                (log.superfluous(floor), log.database())
+            };
+            replay::keep(&files.disk, database, state.epoch, &segments, &state.table)?.bytes
+        }
     };
-    Ok(segments > 0 || !pruned.removed.is_empty())
+    Ok((locked(&files.log).prune(floor)?, kept))
 }
 
 /// What the snapshot of a state says besides the primitives' sections.
@@ -168,6 +199,8 @@ pub(super) fn meta_of(state: &Published, database: DatabaseId, chain: u32) -> Sn
         name: row.name.to_string(),
     });
     SnapshotMeta {
+        kind: FileKind::Snapshot,
+        first_lsn: Lsn::ZERO,
         database,
         epoch: state.epoch,
         lsn: state.lsn,
@@ -185,7 +218,9 @@ pub(super) fn write_sections(state: &Published, writer: &mut SnapshotWriter<'_>)
         let linked = state.registry.list().iter().position(|p| p.type_id() == row.type_id);
         let Some(index) = linked else {
             writer.begin_section(row.type_id, row.section_version)?;
-            for instance in state.detached.of_type(row.type_id) {
+            let of_type = state.detached.of_type(row.type_id);
+            // A fork of the root took what lives in the root only with it, for want of the catalog.
+            for instance in of_type.filter(|one| !row.root_only || one.run == RunId::ROOT) {
                 writer.raw_instance(instance)?;
             }
             writer.end_section()?;

@@ -273,7 +273,7 @@ impl Files {
     /// Bytes at a segment's end that only transactions which free space may use, once the disk has none
     /// for another segment.
     fn kept_back(&self) -> u64 {
-        KEPT_BACK_BYTES_MAX.min(self.settings.segment_bytes / 8)
+        KEPT_BACK_BYTES_MAX.min(self.segment_bytes / 8)
     }
 
     /// Syncs everything and ends the active segment, if there is anything in it and space for another.

@@ -16,6 +16,7 @@ mod offline;
 mod options;
 mod past;
 mod pending;
+mod replay;
 mod run;
 mod ticker;
 mod transaction;
@@ -35,6 +36,7 @@ use arc_swap::ArcSwap;
 use crate::clock::Clock;
 use crate::database::checkpoint::Checkpoints;
 use crate::database::mistake::Planted;
+use crate::database::past::Past;
 use crate::database::ticker::{Nudge, Ticker};
 use crate::database::watch::Watch;
 use crate::database::writer::Writer;
@@ -60,8 +62,9 @@ use mistake::Mistake;
 #[cfg(feature = "cli")]
 pub(crate) use offline::inspect_named;
 pub use offline::{Comparison, compare_replay, inspect, inspect_at, salvage, stop_before, verify};
-pub use options::{Durability, Options};
+pub use options::{Durability, History, Options};
 pub use pending::Pending;
+pub use replay::{Replay, Step};
 pub use run::Run;
 pub use transaction::{RunNameError, RunTransaction, Transaction};
 #[cfg(feature = "cli")]
@@ -124,6 +127,8 @@ pub(crate) struct Core {
     /// `None`: in memory only, or read-only.
     files: Option<Files>,
     read_only: Option<ReadOnly>,
+    /// `None`: in memory only.
+    past: Option<Past>,
     /// How to reach the ticker; not set in memory and on a simulated disk, which have none.
     nudge: OnceLock<Nudge>,
     closed: AtomicBool,
@@ -143,13 +148,13 @@ struct Files {
     checkpoints: Mutex<Checkpoints>,
     checkpoint_bytes: Option<u64>,
     checkpoint_on_close: bool,
+    history: History,
     /// Bytes written to the log since the last checkpoint.
     wal_bytes: AtomicU64,
     /// Bytes that `Buffered` transactions wrote since the last sync began.
     unsynced_bytes: AtomicU64,
     lock: Mutex<Option<FileRef>>,
-    /// How the files were read, to read what was before once more.
-    settings: recovery::Settings,
+    segment_bytes: u64,
 }
 
 impl Database {
@@ -328,6 +333,31 @@ impl Database {
         self.transaction(|tx| tx.create_run(name))
     }
 
+    /// Makes a run that begins with everything that `parent` has now, in a transaction of its own. It
+    /// costs nothing, however much that is: the two share what neither of them changes.
+    ///
+    /// ```
+    /// use freehold::prelude::*;
+    /// # #[cfg(feature = "kv")] {
+    /// # let db = Database::in_memory()?;
+    /// let plan = db.create_run("plan")?;
+    /// db.run(plan).transaction(|tx| tx.on::<KvStore>().put(b"step", b"1"))?;
+    /// let other = db.fork(plan, "another plan")?;
+    /// db.run(other).transaction(|tx| tx.on::<KvStore>().put(b"step", b"2"))?;
+    /// let step = |run| db.run(run).view().map(|view| view.on::<KvStore>().get(b"step"));
+    /// assert_eq!(step(plan)?.as_deref(), Some(&b"1"[..]));
+    /// assert_eq!(step(other)?.as_deref(), Some(&b"2"[..]));
+    /// # }
+    /// # Ok::<(), freehold::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Transaction::fork`] and [`transaction`](Database::transaction).
+    pub fn fork(&self, parent: RunId, name: &str) -> Result<RunId> {
+        self.transaction(|tx| tx.fork(parent, name))
+    }
+
     /// Deletes a run with everything in it, in a transaction of its own.
     ///
     /// # Errors
@@ -410,6 +440,7 @@ impl Core {
             group: GroupCommit::new(Lsn::ZERO),
             files: None,
             read_only: None,
+            past: None,
             nudge: OnceLock::new(),
             closed: AtomicBool::new(false),
             report: RecoveryReport::default(),
@@ -428,6 +459,7 @@ impl Core {
                     applied: AtomicU64::new(state.lsn.0),
                     group: GroupCommit::new(state.lsn),
                     read_only: Some(read_only),
+                    past: Some(Past::new(disk, options.recovery())),
                     report,
                     ..Core::in_memory(state.registry, options)
                 };
@@ -449,8 +481,10 @@ impl Core {
             watch: Watch::default(),
             empty: empty_instances(registry),
             group: GroupCommit::new(lsn),
+            past: Some(Past::new(Arc::clone(&disk), options.recovery())),
             files: Some(Files {
                 disk,
+                history: options.history,
                 log: Mutex::new(log),
                 checkpoints: Mutex::new(checkpoints),
                 checkpoint_bytes: options.checkpoint_bytes,
@@ -458,7 +492,7 @@ impl Core {
                 wal_bytes: AtomicU64::new(wal_bytes),
                 unsynced_bytes: AtomicU64::new(0),
                 lock: Mutex::new(Some(lock)),
-                settings: options.recovery(),
+                segment_bytes: options.segment_bytes,
             }),
             read_only: None,
             nudge: OnceLock::new(),

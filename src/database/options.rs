@@ -33,6 +33,22 @@ pub enum Durability {
     InMemory,
 }
 
+/// What is kept of the log once snapshots make it superfluous.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum History {
+    /// What runs did, as long as they are there: checkpoints move it to the directory `history`.
+    /// Deleting a run frees its part, unless another one was forked from it. What the root did is not
+    /// kept, so who uses no runs pays nothing.
+    #[default]
+    Runs,
+    /// Nothing beyond the log itself, which reaches back to the oldest snapshot. What an earlier opening
+    /// kept for runs is removed at the next checkpoint.
+    Wal,
+    /// The whole log, from the first record.
+    All,
+}
+
 /// How a database is opened. The defaults are right for most programs.
 ///
 /// ```
@@ -50,6 +66,7 @@ pub struct Options {
     pub(crate) checkpoint_bytes: Option<u64>,
     pub(crate) checkpoint_on_close: bool,
     pub(crate) snapshots_kept: usize,
+    pub(crate) history: History,
     pub(crate) read_only: bool,
     pub(crate) require_linked: bool,
     pub(crate) detached: BTreeSet<Box<str>>,
@@ -102,6 +119,7 @@ impl Default for Options {
             checkpoint_bytes: Some(CHECKPOINT_BYTES_DEFAULT),
             checkpoint_on_close: true,
             snapshots_kept: 2,
+            history: History::Runs,
             read_only: false,
             require_linked: false,
             detached: BTreeSet::new(),
@@ -153,6 +171,14 @@ impl Options {
     /// Bounds: at least 1.
     pub fn snapshots_kept(mut self, count: usize) -> Options {
         self.snapshots_kept = count.max(1);
+        self
+    }
+
+    /// What is kept of the log once snapshots make it superfluous: what
+    /// [`Database::replay_run`](crate::Database::replay_run) and
+    /// [`Database::view_at`](crate::Database::view_at) can look back on. Default: [`History::Runs`].
+    pub fn history(mut self, history: History) -> Options {
+        self.history = history;
         self
     }
 

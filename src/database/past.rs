@@ -2,21 +2,115 @@
 //!
 //! - The state after a record is made as opening makes it: from the newest snapshot at or below it,
 //!   and the log up to it. Nothing is written.
-//! - A checkpoint waits while the files are read, so none of them is pruned meanwhile.
+//! - States that were made are kept, a few, and the next one begins with the nearest below it. So that
+//!   going backwards is cheap as well, each is made by way of a round LSN before it.
+//! - Whoever reads holds the files: pruning waits, so none of them is removed meanwhile.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{Core, Database, View, locked};
+use crate::disk::{DiskRef, FileRef};
 use crate::error::{Error, Result};
-use crate::id::Lsn;
+use crate::id::{Lsn, RunId, Timestamp};
 use crate::recovery::{self, Reach, Settings};
-use crate::state::Published;
+use crate::replay::{self, Pack, RunLog, Sources};
+use crate::snapshot;
+use crate::state::{Published, State};
+use crate::wal::Finder;
+
+/// How many states are kept.
+const STATES_KEPT: usize = 4;
+
+/// Every state is made by way of the one at the next lower multiple of this.
+const ROUND: u64 = 1024;
+
+/// What reads the past of a database.
+pub(super) struct Past {
+    disk: DiskRef,
+    /// How the files were read at opening.
+    settings: Settings,
+    /// Held shared by who reads files, and alone by who removes some.
+    files: RwLock<HistoryFiles>,
+    /// States that were made, the last one used last.
+    states: Mutex<Vec<Arc<Published>>>,
+}
+
+/// The history files, once somebody asked for them.
+#[derive(Default)]
+pub(super) struct HistoryFiles(OnceLock<Vec<Arc<Pack>>>);
+
+impl Past {
+    pub(super) fn new(disk: DiskRef, settings: Settings) -> Past {
+        let settings = Settings { progress: None, ..settings };
+        Past { disk, settings, files: RwLock::default(), states: Mutex::default() }
+    }
+
+    /// Held while files are removed.
+    pub(super) fn pruning(&self) -> RwLockWriteGuard<'_, HistoryFiles> {
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        *files = HistoryFiles::default();
+        files
+    }
+
+    fn reading(&self) -> RwLockReadGuard<'_, HistoryFiles> {
+        self.files.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn packs(&self, files: &HistoryFiles) -> Result<Vec<Arc<Pack>>> {
+        if let Some(packs) = files.0.get() {
+            return Ok(packs.clone());
+        }
+        let packs = replay::list_packs(&self.disk)?;
+        Ok(files.0.get_or_init(|| packs).clone())
+    }
+
+    /// The state after `lsn`, which is not above the newest view's. The caller holds the files.
+    fn state(&self, newest: &Published, lsn: Lsn) -> Result<Arc<Published>> {
+        let round = Lsn(lsn.0 / ROUND * ROUND);
+        if round < lsn && self.nearest(lsn).is_none_or(|nearest| nearest.lsn < round) {
+            match self.read(newest, round) {
+                // What is not kept any more is no way to what is.
+                Ok(_) | Err(Error::NoLsn { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.read(newest, lsn)
+    }
+
+    fn read(&self, newest: &Published, lsn: Lsn) -> Result<Arc<Published>> {
+        let nearest = self.nearest(lsn);
+        if let Some(nearest) = nearest.as_ref().filter(|nearest| nearest.lsn == lsn) {
+            return Ok(Arc::clone(nearest));
+        }
+        let settings = Settings { reach: Reach::Until(lsn), ..self.settings.clone() };
+        let from = nearest.map(|nearest| State::thawed(&nearest));
+        let mut state = recovery::read_until(&self.disk, newest.registry, &settings, from)?;
+        let state = Arc::new(state.publish_all());
+        let mut states = locked(&self.states);
+        if states.len() >= STATES_KEPT {
+            states.remove(0);
+        }
+        states.push(Arc::clone(&state));
+        Ok(state)
+    }
+
+    /// The nearest state at or below `lsn` that was kept.
+    fn nearest(&self, lsn: Lsn) -> Option<Arc<Published>> {
+        let mut states = locked(&self.states);
+        let below = states.iter().enumerate().filter(|(_, state)| state.lsn <= lsn);
+        let (at, _) = below.max_by_key(|(_, state)| state.lsn)?;
+        let state = states.remove(at);
+        states.push(Arc::clone(&state));
+        Some(state)
+    }
+}
 
 impl Database {
     /// Everything as it was after the record `lsn`, as far back as snapshots and the WAL reach.
     ///
-    /// It is read from the files, in the time that opening takes up to there. Writers and readers go on
-    /// meanwhile; a checkpoint waits.
+    /// It is read from the files, in the time that opening takes up to there; what lies near a state
+    /// that was asked for lately takes less. Writers and readers go on meanwhile; a checkpoint removes
+    /// nothing until it is read.
     ///
     /// ```
     /// use freehold::prelude::*;
@@ -34,8 +128,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`Error::ReadOnly`] for what is not the newest of a database that is open only to be read:
-    /// [`inspect_at`](crate::inspect_at) reads that. [`Error::NoLsn`] if the record is not there, not yet as durable as a view's must be, or
+    /// [`Error::NoLsn`] if the record is not there, not yet as durable as a view's must be, or
     /// what led to it is not kept any more; what opening would refuse.
     pub fn view_at(&self, lsn: Lsn) -> Result<View> {
         self.core().refuse_nested("view_at")?;
@@ -46,23 +139,96 @@ impl Database {
         if lsn > newest.lsn() {
             return Err(Error::NoLsn { lsn, nearest: newest.lsn() });
         }
-        let published = self.core().read_until(lsn)?;
-        Ok(View { published: Arc::new(published), empty: newest.empty })
+        let core = self.core();
+        let Some(past) = &core.past else {
+            return Err(Error::NoLsn { lsn, nearest: newest.lsn() });
+        };
+        let _held = past.reading();
+        let _lock = core.hold(past)?;
+        let published = past.state(&newest.published, lsn)?;
+        Ok(View { published, empty: newest.empty })
+    }
+
+    /// Everything as it was at `time`: after the last record that is not younger. As
+    /// [`view_at`](Database::view_at) otherwise.
+    ///
+    /// # Errors
+    ///
+    /// As [`view_at`](Database::view_at); [`Error::NoLsn`] names the oldest state that is kept if `time`
+    /// lies before it.
+    pub fn view_at_time(&self, time: Timestamp) -> Result<View> {
+        self.core().refuse_nested("view_at_time")?;
+        let newest = self.view();
+        if newest.timestamp() <= time {
+            return Ok(newest);
+        }
+        let core = self.core();
+        let Some(past) = &core.past else {
+            return Err(Error::NoLsn { lsn: Lsn::ZERO, nearest: newest.lsn() });
+        };
+        let lsn = {
+            let _held = past.reading();
+            let _lock = core.hold(past)?;
+            lsn_at(&past.disk, core.finder(past)?, newest.lsn(), time)?
+        };
+        self.view_at(lsn)
     }
 }
 
+/// The last record up to `newest` that is not younger than `time`.
+fn lsn_at(disk: &DiskRef, mut finder: Finder, newest: Lsn, time: Timestamp) -> Result<Lsn> {
+    let first = finder.first_lsn()?.unwrap_or(newest.next());
+    let (mut low, mut high) = (first.0, newest.0.saturating_add(1));
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match finder.record(Lsn(middle))? {
+            Some(found) if found.header.timestamp <= time => low = middle + 1,
+            _ => high = middle,
+        }
+    }
+    let found = Lsn(low.saturating_sub(1));
+    if found >= first || found == Lsn::ZERO {
+        return Ok(found);
+    }
+    // Before the log there is only the state with which it begins, if that is old enough.
+    for listed in snapshot::list(disk)?.snapshots.iter().filter(|listed| listed.lsn == found) {
+        if snapshot::SnapshotFile::open(disk, listed.lsn)?.meta().timestamp <= time {
+            return Ok(found);
+        }
+    }
+    Err(Error::NoLsn { lsn: Lsn(found.0.saturating_sub(1)), nearest: found })
+}
+
 impl Core {
-    fn read_until(&self, lsn: Lsn) -> Result<Published> {
-        self.refuse_read_only()?;
-        let nearest = self.published.load().lsn;
-        let files = self.files.as_ref().ok_or(Error::NoLsn { lsn, nearest })?;
-        let _unpruned = locked(&files.checkpoints);
+    /// What keeps others from changing the files while they are read: this database's own lock, or one
+    /// to read.
+    fn hold(&self, past: &Past) -> Result<Option<FileRef>> {
         if self.is_closed() {
             return Err(Error::Closed);
         }
-        let settings =
-            Settings { reach: Reach::Until(lsn), progress: None, ..files.settings.clone() };
-        let registry = self.published.load().registry;
-        Ok(recovery::read_until(&files.disk, registry, &settings)?.publish_all())
+        let is_held = match &self.read_only {
+            Some(read_only) => locked(&read_only.lock).is_some(),
+            None => true,
+        };
+        if is_held { Ok(None) } else { recovery::lock_to_read(&past.disk) }
+    }
+
+    fn finder(&self, past: &Past) -> Result<Finder> {
+        match &self.files {
+            Some(files) => Ok(locked(&files.log).finder()),
+            None => Finder::of_directory(&past.disk),
+        }
+    }
+
+    /// Everything that `run` did up to its record `last`.
+    pub(super) fn read_run(&self, run: RunId, last: Lsn) -> Result<RunLog> {
+        let Some(past) = &self.past else {
+            return Err(Error::HistoryCut { run, lsn: last, left: None });
+        };
+        let held = past.reading();
+        let _lock = self.hold(past)?;
+        let packs = past.packs(&held)?;
+        let mut sources = Sources::new(&past.disk, self.finder(past)?, packs)?;
+        replay::read_run(&mut sources, run, last)
     }
 }

@@ -21,6 +21,7 @@ pub struct Transaction<'db> {
     undo: Undo,
     lsn: Lsn,
     timestamp: Timestamp,
+    made: Vec<RunId>,
     is_freeing: bool,
     settled: bool,
 }
@@ -44,7 +45,8 @@ impl<'db> Transaction<'db> {
         let epoch = writer.epoch;
         writer.log.begin(lsn, timestamp, epoch);
         let undo = Undo { table: writer.state.table.clone(), detached: None, removed: Vec::new() };
-        Transaction { writer, undo, lsn, timestamp, is_freeing: false, settled: false }
+        let made = Vec::new();
+        Transaction { writer, undo, lsn, timestamp, made, is_freeing: false, settled: false }
     }
 
     /// The primitive `P`, to change it. Reads go through the same handle.
@@ -75,6 +77,48 @@ impl<'db> Transaction<'db> {
     ///
     /// [`Error::Rejected`] with a [`RunNameError`].
     pub fn create_run(&mut self, name: &str) -> Result<RunId> {
+        let run = self.make_run(core_entry::RUN_CREATE, None, name)?;
+        self.writer.state.runs.insert(run, RunState::default());
+        Ok(run)
+    }
+
+    /// Makes a run that begins with everything that `parent` has now, in this transaction, and goes its
+    /// own way from here. It costs nothing: the two share what neither of them changes. `parent` may be
+    /// the root; what lives in the root only is not part of the fork. The name is as for
+    /// [`create_run`](Transaction::create_run).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRun`]; [`Error::Rejected`] with a [`RunNameError`].
+    pub fn fork(&mut self, parent: RunId, name: &str) -> Result<RunId> {
+        let writer = &mut *self.writer;
+        let is_root = parent == RunId::ROOT;
+        if !is_root && writer.state.table.get(parent).is_none() {
+            return Err(no_run(parent));
+        }
+        let last_lsn = match writer.state.run(parent) {
+            Some(parent) if !is_root => parent.last_lsn,
+            _ => self.lsn,
+        };
+        // What stands in this record already is part of the fork.
+        let last_lsn = if writer.log.has_entry_of(parent)? { self.lsn } else { last_lsn };
+        let run = self.make_run(core_entry::RUN_FORK, Some((parent, last_lsn)), name)?;
+        let state = &mut self.writer.state;
+        if state.detached.has_run(parent) {
+            self.undo.detached.get_or_insert_with(|| Arc::clone(&state.detached));
+            Arc::make_mut(&mut state.detached).fork_run(parent, run);
+        }
+        state.fork_run(parent, run);
+        Ok(run)
+    }
+
+    /// Logs a new run and enters it in the table.
+    fn make_run(
+        &mut self,
+        wal_type: u8,
+        parent: Option<(RunId, Lsn)>,
+        name: &str,
+    ) -> Result<RunId> {
         if name.is_empty() || name.len() > RUN_NAME_BYTES_MAX {
             return Err(Error::reject(RunNameError::Length { found: name.len() }));
         }
@@ -86,11 +130,11 @@ impl<'db> Transaction<'db> {
             return Err(Error::reject(RunNameError::NoneLeft));
         };
         // First what can be refused: a run that is not in the log must not be in the table.
-        let payload = core_entry::RunCreate { run: id, parent: None, name }.encode();
-        self.writer.log.push_core(core_entry::RUN_CREATE, &payload)?;
-        let state = &mut self.writer.state;
-        state.table.insert(RunRow { id, name: name.into(), created_lsn: self.lsn, parent: None });
-        state.runs.insert(id, RunState::default());
+        let payload = core_entry::RunCreate { run: id, parent, name }.encode();
+        self.writer.log.push_core(wal_type, &payload)?;
+        let row = RunRow { id, name: name.into(), created_lsn: self.lsn, parent };
+        self.writer.state.table.insert(row);
+        self.made.push(id);
         Ok(id)
     }
 
@@ -172,6 +216,9 @@ impl<'db> Transaction<'db> {
         writer.state.timestamp = timestamp;
         writer.state.epoch = writer.epoch;
         let registry = writer.state.registry;
+        for run in self.made.drain(..) {
+            writer.state.note_made(run, lsn);
+        }
         for (run, index) in std::mem::take(&mut writer.touched) {
             let Some(cell) = writer.state.run(run).and_then(|run| run.existing(index)) else {
                 continue;

@@ -73,19 +73,26 @@ impl View {
     /// What a primitive's own `snapshot_serialize` returns.
     pub fn digest(&self) -> Result<Vec<StateDigest>> {
         let mut digests = Vec::new();
-        for (run, state) in &self.published.runs {
-            for (index, descriptor) in self.published.registry.list().iter().enumerate() {
-                let Some(frozen) = state.get(index) else { continue };
-                let digest = DigestOfRows::of(descriptor, frozen)?;
-                if digest.rows() > 0 {
-                    digests.push(StateDigest {
-                        run: *run,
-                        type_id: descriptor.type_id(),
-                        primitive: descriptor.name(),
-                        rows: digest.rows(),
-                        digest: digest.finish(),
-                    });
-                }
+        for run in self.published.runs.keys() {
+            digests.extend(self.digest_of(*run)?);
+        }
+        Ok(digests)
+    }
+
+    fn digest_of(&self, run: RunId) -> Result<Vec<StateDigest>> {
+        let mut digests = Vec::new();
+        let Some(state) = self.published.runs.get(&run) else { return Ok(digests) };
+        for (index, descriptor) in self.published.registry.list().iter().enumerate() {
+            let Some(frozen) = state.get(index) else { continue };
+            let digest = DigestOfRows::of(descriptor, frozen)?;
+            if digest.rows() > 0 {
+                digests.push(StateDigest {
+                    run,
+                    type_id: descriptor.type_id(),
+                    primitive: descriptor.name(),
+                    rows: digest.rows(),
+                    digest: digest.finish(),
+                });
             }
         }
         Ok(digests)
@@ -139,6 +146,15 @@ impl RunView {
     #[must_use]
     pub fn last_lsn(&self) -> Lsn {
         self.view.published.runs.get(&self.run).map_or(Lsn::ZERO, |run| run.last_lsn)
+    }
+
+    /// As [`View::digest`], of this run alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`View::digest`].
+    pub fn digest(&self) -> Result<Vec<StateDigest>> {
+        self.view.digest_of(self.run)
     }
 
     /// The whole view.

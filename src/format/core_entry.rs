@@ -7,14 +7,18 @@ use crate::error::Damage;
 use crate::format::RUN_NAME_BYTES_MAX;
 use crate::format::cursor::{Cursor, Put};
 use crate::format::layout::{Field, width_of_all};
-use crate::id::{Lsn, RunId};
+use crate::id::{Lsn, RunId, Timestamp};
 
 /// Changes the run of the entries behind it: [`RunSwitch`].
 pub(crate) const RUN_SWITCH: u8 = 0x04;
 /// Makes an empty run: [`RunCreate`].
 pub(crate) const RUN_CREATE: u8 = 0x05;
+/// Makes a run with the state that another one has just then: [`RunCreate`], with that other one.
+pub(crate) const RUN_FORK: u8 = 0x06;
 /// Deletes a run: [`RunDelete`].
 pub(crate) const RUN_DELETE: u8 = 0x07;
+/// Says where the entry behind it was first logged: [`Origin`].
+pub(crate) const ORIGIN: u8 = 0x09;
 /// The highest WAL type that belongs to the engine.
 pub(crate) const LAST: u8 = 0x0f;
 
@@ -30,10 +34,10 @@ const NAMES: [(&str, bool); LAST as usize + 1] = [
     ("marker", true),
     ("run switch", false),
     ("run create", false),
-    ("run fork", true),
+    ("run fork", false),
     ("run delete", false),
     ("catalog", true), // It stands in headers.
-    ("origin", true),
+    ("origin", false),
     ("nothing", true),
     ("nothing", true),
     ("nothing", true),
@@ -52,15 +56,22 @@ const RUN_SWITCH_PAYLOAD: &[Field] =
     &[("run", 8), ("slot, zero", 4), ("reserved, zero", 4), ("previous LSN of that run", 8)];
 const RUN_CREATE_PAYLOAD: &[Field] = &[
     ("run", 8),
-    ("parent, 0 if none", 8),
+    ("parent, 0 if none or the root", 8),
     ("LSN of the parent, 0 if none", 8),
     ("name, UTF-8", 0),
+];
+const ORIGIN_PAYLOAD: &[Field] = &[
+    ("LSN", 8),
+    ("timestamp, ns since 1970", 8),
+    ("index in that record", 4),
+    ("reserved, zero", 4),
 ];
 const RUN_DELETE_PAYLOAD: &[Field] = &[("run", 8)];
 
 /// Bytes of a run switch's payload.
 pub(crate) const RUN_SWITCH_LEN: usize = width_of_all(RUN_SWITCH_PAYLOAD);
 const RUN_DELETE_LEN: usize = width_of_all(RUN_DELETE_PAYLOAD);
+const ORIGIN_LEN: usize = width_of_all(ORIGIN_PAYLOAD);
 
 const _: () = assert!(RUN_SWITCH_LEN == 24);
 
@@ -79,8 +90,20 @@ pub(crate) fn types_markdown() -> String {
 #[cfg(test)]
 pub(crate) const LAYOUTS: &[(&str, &str, &[Field])] = &[
     ("Payload of a run switch", "WAL type 0x04, version 1.", RUN_SWITCH_PAYLOAD),
-    ("Payload of a run creation", "WAL type 0x05, version 1.", RUN_CREATE_PAYLOAD),
+    (
+        "Payload of a run creation or fork",
+        "WAL types 0x05 and 0x06, version 1. A run that was created is empty; its parent is the one \
+         whose entries are logged again behind it. A run that was forked begins with the state of its \
+         parent after everything that precedes this entry, and the LSN is that of the parent's last \
+         record then (of this one, for the root).",
+        RUN_CREATE_PAYLOAD,
+    ),
     ("Payload of a run deletion", "WAL type 0x07, version 1.", RUN_DELETE_PAYLOAD),
+    (
+        "Payload of an origin",
+        "WAL type 0x09, version 1. The next entry is told this place and time, and not its own.",
+        ORIGIN_PAYLOAD,
+    ),
 ];
 
 /// The entries that follow belong to `run`.
@@ -109,11 +132,11 @@ impl RunSwitch {
     }
 }
 
-/// There is a new run.
+/// There is a new run: an empty one, or a fork.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RunCreate<'a> {
     pub(crate) run: RunId,
-    /// The run it was forked from, and up to which record.
+    /// The run it comes from, and up to which record.
     pub(crate) parent: Option<(RunId, Lsn)>,
     pub(crate) name: &'a str,
 }
@@ -144,12 +167,16 @@ impl<'a> RunCreate<'a> {
         }
         let name =
             std::str::from_utf8(name).map_err(|_| Damage::Undecodable { of: "name of a run" })?;
-        let parent = (parent != RunId::ROOT).then_some((parent, parent_lsn));
-        if parent.is_none() && parent_lsn != Lsn::ZERO {
-            let of = "LSN of the parent of a run creation";
-            return Err(Damage::Value { of, found: parent_lsn.0, expected: 0 });
-        }
-        Ok(RunCreate { run, parent, name })
+        Ok(RunCreate { run, parent: decode_parent(parent, parent_lsn)?, name })
+    }
+}
+
+/// The parent of a run, as it stands in bytes. No record has the LSN 0.
+pub(crate) fn decode_parent(parent: RunId, lsn: Lsn) -> Result<Option<(RunId, Lsn)>, Damage> {
+    match (parent, lsn) {
+        (RunId::ROOT, Lsn::ZERO) => Ok(None),
+        (_, Lsn::ZERO) => Err(Damage::Value { of: "LSN of a run's parent", found: 0, expected: 1 }),
+        parent => Ok(Some(parent)),
     }
 }
 
@@ -180,18 +207,52 @@ impl RunDelete {
     }
 }
 
+/// Where and when an entry was first logged, which is what its operation was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) lsn: Lsn,
+    pub(crate) timestamp: Timestamp,
+    pub(crate) index: u32,
+}
+
+impl Origin {
+    pub(crate) fn encode(&self) -> [u8; ORIGIN_LEN] {
+        let mut payload = [0; ORIGIN_LEN];
+        payload[..8].copy_from_slice(&self.lsn.0.to_le_bytes());
+        payload[8..16].copy_from_slice(&self.timestamp.0.to_le_bytes());
+        payload[16..20].copy_from_slice(&self.index.to_le_bytes());
+        payload
+    }
+
+    pub(crate) fn decode(payload: &[u8]) -> Result<Origin, Damage> {
+        let mut cursor = Cursor::new(payload);
+        let origin = Origin {
+            lsn: Lsn(cursor.u64("LSN of an origin")?),
+            timestamp: Timestamp(cursor.u64("timestamp of an origin")?),
+            index: cursor.u32("index of an origin")?,
+        };
+        cursor.zeros(4, "reserved bytes of an origin")?;
+        cursor.end("origin")?;
+        Ok(origin)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_is_written_is_not_reserved() {
-        for (wal_type, name) in
-            [(RUN_SWITCH, "run switch"), (RUN_CREATE, "run create"), (RUN_DELETE, "run delete")]
-        {
+        for (wal_type, name) in [
+            (RUN_SWITCH, "run switch"),
+            (RUN_CREATE, "run create"),
+            (RUN_FORK, "run fork"),
+            (RUN_DELETE, "run delete"),
+            (ORIGIN, "origin"),
+        ] {
             assert_eq!(NAMES[usize::from(wal_type)], (name, false));
         }
-        assert_eq!(NAMES.iter().filter(|(_, is_reserved)| !is_reserved).count(), 3);
+        assert_eq!(NAMES.iter().filter(|(_, is_reserved)| !is_reserved).count(), 5);
         assert_eq!(name_of(LAST), Some("escape"));
         assert_eq!(name_of(LAST + 1), None);
     }
@@ -200,12 +261,14 @@ mod tests {
     fn core_entries_come_back() {
         let switch = RunSwitch { run: RunId(7), previous_lsn: Lsn(9) };
         assert_eq!(RunSwitch::decode(&switch.encode()), Ok(switch));
-        for parent in [None, Some((RunId(3), Lsn(4)))] {
+        for parent in [None, Some((RunId(3), Lsn(4))), Some((RunId::ROOT, Lsn(4)))] {
             let create = RunCreate { run: RunId(8), parent, name: "año" };
             assert_eq!(RunCreate::decode(&create.encode()), Ok(create));
         }
         let delete = RunDelete { run: RunId(8) };
         assert_eq!(RunDelete::decode(&delete.encode()), Ok(delete));
+        let origin = Origin { lsn: Lsn(7), timestamp: Timestamp(8), index: 9 };
+        assert_eq!(Origin::decode(&origin.encode()), Ok(origin));
     }
 
     #[test]
@@ -216,6 +279,10 @@ mod tests {
         }
         assert!(RunSwitch::decode(&[switch.as_slice(), &[0]].concat()).is_err());
         assert!(RunDelete::decode(&[0; 9]).is_err());
+        assert!(Origin::decode(&[0; 23]).is_err());
+        assert!(Origin::decode(&[0; 25]).is_err());
+        let nowhere = RunCreate { run: RunId(8), parent: Some((RunId(3), Lsn(0))), name: "x" };
+        assert!(RunCreate::decode(&nowhere.encode()).is_err(), "a parent before every record");
         assert!(RunCreate::decode(&[0; 24]).is_err(), "a run without a name");
         assert!(RunCreate::decode(&[1; 24 + 256]).is_err(), "a name too long");
     }

@@ -4,6 +4,8 @@
 //!   those two start follows from their counts in the footer table.
 //! - Instances stand by run, each once, each with the blocks that follow those of the one before;
 //!   an instance without a block has no row. Its tables' blocks stand together.
+//! - An instance may be changes to that of a lower run, its *base*: a fork that differs little. Its rows
+//!   then say what differs, and without a block it is the same.
 //! - The index repeats the head of each block, so that no block can stand in another's place.
 
 use std::collections::BTreeSet;
@@ -30,8 +32,8 @@ pub(super) const INSTANCE_ROW: &[Field] = &[
     ("run, 0 for the root", 8),
     ("slot, zero", 4),
     ("section version", 4),
-    ("base run of a fork, zero", 8),
-    ("reserved, zero", 8),
+    ("base: one more than the run to whose instance this is changes, 0 if it stands by itself", 8),
+    ("count of the base's carried entries that are part of it", 8),
     ("index of its first block", 8),
     ("count of its blocks of rows", 4),
     ("count of its blocks of carried entries, behind those", 4),
@@ -159,6 +161,8 @@ pub(crate) struct InstanceRow {
     pub(crate) run: RunId,
     /// The version in which its rows were written.
     pub(crate) section_version: u32,
+    /// What its rows are changes to.
+    pub(crate) base: Option<Base>,
     /// Into the section's block index. Blocks of rows come first, then those of carried entries.
     pub(crate) first_block: u64,
     pub(crate) row_block_count: u32,
@@ -167,13 +171,21 @@ pub(crate) struct InstanceRow {
     pub(crate) carried_count: u64,
 }
 
+/// The instance to which another one is changes: of a lower run in the same section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Base {
+    pub(crate) run: RunId,
+    /// How many of its carried entries come before the changes.
+    pub(crate) carried: u64,
+}
+
 impl InstanceRow {
     pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
         bytes.put_u64(self.run.0);
         bytes.put_u32(0);
         bytes.put_u32(self.section_version);
-        bytes.put_u64(0);
-        bytes.put_u64(0);
+        bytes.put_u64(self.base.map_or(0, |base| base.run.0.saturating_add(1)));
+        bytes.put_u64(self.base.map_or(0, |base| base.carried));
         bytes.put_u64(self.first_block);
         bytes.put_u32(self.row_block_count);
         bytes.put_u32(self.carried_block_count);
@@ -185,11 +197,16 @@ impl InstanceRow {
         let run = RunId(cursor.u64("run of an instance")?);
         cursor.zeros(4, "slot of an instance")?;
         let section_version = cursor.u32("section version of an instance")?;
-        cursor.zeros(8, "base run of an instance")?;
-        cursor.zeros(8, "reserved bytes of an instance table")?;
+        let base = cursor.u64("base of an instance")?;
+        let carried = cursor.u64("carried count of an instance's base")?;
+        if base == 0 && carried != 0 {
+            let of = "carried count of an instance's base";
+            return Err(Damage::Value { of, found: carried, expected: 0 });
+        }
         Ok(InstanceRow {
             run,
             section_version,
+            base: base.checked_sub(1).map(|run| Base { run: RunId(run), carried }),
             first_block: cursor.u64("first block of an instance")?,
             row_block_count: cursor.u32("block count of an instance")?,
             carried_block_count: cursor.u32("carried block count of an instance")?,
@@ -349,7 +366,7 @@ fn decode_instances(
     for _ in 0..section.instance_count {
         let at = cursor.position();
         let row = InstanceRow::decode(cursor)
-            .and_then(|row| check_instance(&row, instances.last(), next_block, blocks))
+            .and_then(|row| check_instance(&row, &instances, next_block, blocks))
             .map_err(|damage| (at, damage))?;
         next_block += u64::from(row.row_block_count) + u64::from(row.carried_block_count);
         instances.push(row);
@@ -362,14 +379,18 @@ fn decode_instances(
     Ok(instances)
 }
 
-/// Whether the instance comes after `before`, and its blocks are there and of the right kinds.
+/// Whether the instance comes after those `before`, its base is one of them, and its blocks are there
+/// and of the right kinds.
 fn check_instance(
     row: &InstanceRow,
-    before: Option<&InstanceRow>,
+    before: &[InstanceRow],
     next_block: u64,
     blocks: &[BlockRow],
 ) -> Result<InstanceRow, Damage> {
-    if let Some(before) = before
+    if let Some(base) = row.base {
+        check_base(base, before)?;
+    }
+    if let Some(before) = before.last()
         && row.run <= before.run
     {
         let (found, expected) = (row.run.0, before.run.0.saturating_add(1));
@@ -384,13 +405,25 @@ fn check_instance(
         found: u64::from(row.row_block_count) + u64::from(row.carried_block_count),
         most: (blocks.len() as u64).saturating_sub(next_block),
     })?;
-    if rows.is_empty() && carried.is_empty() {
+    if rows.is_empty() && carried.is_empty() && row.base.is_none() {
         return Err(Damage::Undecodable { of: "an instance without a block" });
     }
     check_kind(rows, BlockKind::Rows, row.row_count, "row count of an instance")?;
     check_kind(carried, BlockKind::Carried, row.carried_count, "carried count of an instance")?;
     check_tables(rows)?;
     Ok(*row)
+}
+
+fn check_base(base: Base, before: &[InstanceRow]) -> Result<(), Damage> {
+    let at = before.binary_search_by_key(&base.run, |row| row.run);
+    let Some(row) = at.ok().and_then(|at| before.get(at)) else {
+        return Err(Damage::Run { run: base.run, what: "is a base and stands nowhere before" });
+    };
+    if base.carried <= row.carried_count {
+        return Ok(());
+    }
+    let of = "carried count of an instance's base";
+    Err(Damage::TooLarge { of, found: base.carried, most: row.carried_count })
 }
 
 /// The instance's blocks of rows, and those of carried entries.
@@ -451,6 +484,7 @@ mod tests {
         let instance = |run, first_block, row_block_count, carried_block_count| InstanceRow {
             run: RunId(run),
             section_version: 1,
+            base: None,
             first_block,
             row_block_count,
             carried_block_count,
@@ -524,6 +558,41 @@ mod tests {
         refused(|index| index.instances[0].carried_count = 1, instances_at);
         refused(|index| index.blocks[0].kind = BlockKind::Carried, instances_at);
         refused(|index| index.instances.truncate(1), instances_at + INSTANCE_ROW_LEN);
+    }
+
+    #[test]
+    fn a_base_stands_before_and_has_the_entries_that_are_named() {
+        let with = |base| {
+            let mut index = index();
+            index.instances[1].base = base;
+            decoded(&index).map(|index| index.instances[1].base).map_err(|(at, _)| at)
+        };
+        let base = |run, carried| Some(Base { run: RunId(run), carried });
+        let at = 4 * BLOCK_ROW_LEN + INSTANCE_ROW_LEN;
+        assert_eq!(with(base(0, 0)), Ok(base(0, 0)));
+        assert_eq!(with(base(0, 2)), Ok(base(0, 2)));
+        assert_eq!(with(base(0, 3)), Err(at), "more entries than it has");
+        for run in [1, 4, 5] {
+            assert_eq!(with(base(run, 0)), Err(at), "run {run} does not stand before");
+        }
+    }
+
+    #[test]
+    fn an_instance_without_a_block_is_its_base() {
+        let mut index = index();
+        index.instances.push(InstanceRow {
+            run: RunId(5),
+            base: Some(Base { run: RunId(4), carried: 2 }),
+            first_block: 4,
+            row_block_count: 0,
+            carried_block_count: 0,
+            row_count: 0,
+            carried_count: 0,
+            section_version: 1,
+        });
+        assert_eq!(decoded(&index), Ok(index.clone()));
+        index.instances[2].base = None;
+        assert!(decoded(&index).is_err());
     }
 
     #[test]

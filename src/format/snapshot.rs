@@ -5,6 +5,9 @@
 //! - A section's data starts on a multiple of 64 of the file, its [`SnapshotSectionHeader`] ends
 //!   right before it, and zeros fill what is between.
 //! - Section 0 is the engine's own, of the same make: one instance, with the [`core_table`]s.
+//! - What is kept of the log for runs, and a run on its way elsewhere, are files of the same make, in
+//!   which instances have carried entries and no rows; the core's own entries of each run stand in
+//!   section 0, behind its one instance.
 //! - Sections stand by type ID, instances by run, each once. Nothing in the file depends on a clock,
 //!   an address or a hash: the same history makes the same bytes.
 //! - Every byte is under a checksum that is checked before the byte is used, or is compared with
@@ -12,6 +15,7 @@
 
 use crate::error::Damage;
 use crate::format::RUN_NAME_BYTES_MAX;
+use crate::format::core_entry::decode_parent;
 use crate::format::cursor::{Cursor, Put};
 use crate::format::layout::{Field, width_of_all};
 use crate::format::section::check_crc;
@@ -22,16 +26,40 @@ use crate::id::{DatabaseId, Epoch, Lsn, RunId, Timestamp};
 
 pub use crate::format::section::SnapshotSectionHeader;
 
-const HEADER_MAGIC: [u8; 8] = *b"FREESNAP";
 const TRAILER_MAGIC: [u8; 8] = *b"SNAPTAIL";
 
+/// What a file of this make holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    /// The whole state at one LSN.
+    Snapshot,
+    /// Entries of runs from a piece of the log.
+    History,
+    /// All entries of one run, to be imported elsewhere.
+    Bundle,
+}
+
+impl FileKind {
+    #[cfg(test)]
+    const ALL: [FileKind; 3] = [FileKind::Snapshot, FileKind::History, FileKind::Bundle];
+
+    fn magic(self) -> [u8; 8] {
+        match self {
+            FileKind::Snapshot => *b"FREESNAP",
+            FileKind::History => *b"FREEHIST",
+            FileKind::Bundle => *b"FREEBNDL",
+        }
+    }
+}
+
 const HEADER: &[Field] = &[
-    ("magic `FREESNAP`", 8),
+    ("magic: `FREESNAP`, `FREEHIST` or `FREEBNDL`", 8),
     ("format version", 4),
     ("header length", 4),
     FEATURES_FIELD,
     ("database", 16),
-    ("LSN covered", 8),
+    ("first LSN, 0 of a snapshot", 8),
+    ("last LSN", 8),
     ("timestamp of that record", 8),
     ("chain checksum behind that record", 4),
     ("epoch of the writer", 4),
@@ -53,10 +81,10 @@ const TRAILER: &[Field] = &[
 
 const RUN_ROW: &[Field] = &[
     ("run", 8),
-    ("parent, 0 if none", 8),
+    ("parent, 0 if none or the root", 8),
     ("LSN of the parent, 0 if none", 8),
     ("LSN that made it", 8),
-    ("LSN of its last entry, 0 if none", 8),
+    ("LSN of its last record", 8),
     ("name, UTF-8", 0),
 ];
 
@@ -74,7 +102,7 @@ pub(crate) const CORE_TYPE_ID: u8 = 0;
 /// The version of that section.
 pub(crate) const CORE_SECTION_VERSION: u32 = 1;
 
-const _: () = assert!(HEADER_LEN == 88);
+const _: () = assert!(HEADER_LEN == 96);
 /// Bytes of a row of the run table before the name.
 const RUN_ROW_LEN: usize = width_of_all(RUN_ROW);
 
@@ -115,9 +143,12 @@ pub(crate) mod core_table {
 /// The header of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SnapshotHeader {
+    pub(crate) kind: FileKind,
     pub(crate) features: Features,
     pub(crate) database: DatabaseId,
-    /// The last record in the state.
+    /// The first record of which entries are in it; 0 if it is a state.
+    pub(crate) first_lsn: Lsn,
+    /// The last record in it.
     pub(crate) lsn: Lsn,
     /// That record's time.
     pub(crate) timestamp: Timestamp,
@@ -135,11 +166,12 @@ impl SnapshotHeader {
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_LEN);
-        bytes.put_bytes(&HEADER_MAGIC);
+        bytes.put_bytes(&self.kind.magic());
         bytes.put_u32(FORMAT_VERSION);
         bytes.put_len_u32(HEADER_LEN);
         self.features.encode(&mut bytes);
         bytes.put_bytes(&self.database.0);
+        bytes.put_u64(self.first_lsn.0);
         bytes.put_u64(self.lsn.0);
         bytes.put_u64(self.timestamp.0);
         bytes.put_u32(self.chain);
@@ -154,9 +186,9 @@ impl SnapshotHeader {
     ///
     /// The checksum comes before the version, so that a flipped bit is not taken for another
     /// version; hence its place is the same in every version.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<SnapshotHeader, HeaderError> {
+    pub(crate) fn decode(bytes: &[u8], kind: FileKind) -> Result<SnapshotHeader, HeaderError> {
         let mut cursor = Cursor::new(bytes);
-        check_magic(&mut cursor, HEADER_MAGIC, "magic of a snapshot")?;
+        check_magic(&mut cursor, kind.magic(), "magic of a snapshot")?;
         let version = cursor.u32("format version")?;
         let found = cursor.u32("length of a snapshot's header")?;
         let len = usize::try_from(found).unwrap_or(usize::MAX);
@@ -178,6 +210,7 @@ impl SnapshotHeader {
             return Err(HeaderError::Features { unknown: features.unknown_incompatible() });
         }
         let database = DatabaseId(cursor.array("database of a snapshot")?);
+        let first_lsn = Lsn(cursor.u64("first LSN of a snapshot")?);
         let lsn = Lsn(cursor.u64("LSN of a snapshot")?);
         let timestamp = Timestamp(cursor.u64("timestamp of a snapshot")?);
         let chain = cursor.u32("chain checksum of a snapshot")?;
@@ -188,7 +221,7 @@ impl SnapshotHeader {
             let of = "length of a snapshot's header";
             return Err(Damage::Value { of, found: found.into(), expected }.into());
         }
-        Ok(SnapshotHeader { features, database, lsn, timestamp, chain, epoch })
+        Ok(SnapshotHeader { kind, features, database, first_lsn, lsn, timestamp, chain, epoch })
     }
 }
 
@@ -254,7 +287,7 @@ pub(crate) struct RunRow {
     pub(crate) parent: Option<(RunId, Lsn)>,
     /// The record that made it.
     pub(crate) created_lsn: Lsn,
-    /// The last record with an entry of the run; 0 if there is none.
+    /// The last record with an entry of the run, or the one that made it.
     pub(crate) last_lsn: Lsn,
     pub(crate) name: String,
 }
@@ -286,11 +319,7 @@ impl RunRow {
         let name = std::str::from_utf8(name)
             .map_err(|_| Damage::Undecodable { of: "name of a run" })?
             .to_owned();
-        let parent = (parent != RunId::ROOT).then_some((parent, parent_lsn));
-        if parent.is_none() && parent_lsn != Lsn::ZERO {
-            let of = "LSN of a run's parent";
-            return Err(Damage::Value { of, found: parent_lsn.0, expected: 0 });
-        }
+        let parent = decode_parent(parent, parent_lsn)?;
         Ok(RunRow { run, parent, created_lsn, last_lsn, name })
     }
 }
@@ -311,6 +340,8 @@ mod tests {
 
     fn header() -> SnapshotHeader {
         SnapshotHeader {
+            kind: FileKind::Snapshot,
+            first_lsn: Lsn(0),
             features: Features { compatible: 1, read_only_compatible: 2, incompatible: 0 },
             database: DatabaseId([3; 16]),
             lsn: Lsn(4),
@@ -326,10 +357,21 @@ mod tests {
         assert_eq!(bytes.len(), HEADER_LEN);
         assert_eq!(bytes[HEADER_LEN - 4..], header().crc().to_le_bytes());
         bytes.extend_from_slice(&[0xff; 100]);
-        assert_eq!(SnapshotHeader::decode(&bytes), Ok(header()));
+        assert_eq!(SnapshotHeader::decode(&bytes, FileKind::Snapshot), Ok(header()));
         for len in 0..HEADER_LEN {
-            let short = SnapshotHeader::decode(&bytes[..len]);
+            let short = SnapshotHeader::decode(&bytes[..len], FileKind::Snapshot);
             assert!(matches!(short, Err(HeaderError::Damage(_))), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_refused() {
+        for kind in FileKind::ALL {
+            let header = SnapshotHeader { kind, ..header() };
+            for expected in FileKind::ALL {
+                let decoded = SnapshotHeader::decode(&header.encode(), expected);
+                assert_eq!(decoded.ok(), (kind == expected).then(|| header.clone()));
+            }
         }
     }
 
@@ -342,7 +384,10 @@ mod tests {
             found: crc32fast::hash(&bytes[..HEADER_LEN - 4]),
             expected: header().crc(),
         };
-        assert_eq!(SnapshotHeader::decode(&bytes), Err(HeaderError::Damage(damage)));
+        assert_eq!(
+            SnapshotHeader::decode(&bytes, FileKind::Snapshot),
+            Err(HeaderError::Damage(damage))
+        );
 
         let mut newer = header().encode();
         newer[8..12].copy_from_slice(&9u32.to_le_bytes());
@@ -351,7 +396,10 @@ mod tests {
         let crc = crc32fast::hash(&newer);
         newer.put_u32(crc);
         newer.resize(1_000, 0);
-        assert_eq!(SnapshotHeader::decode(&newer), Err(HeaderError::Version { found: 9 }));
+        assert_eq!(
+            SnapshotHeader::decode(&newer, FileKind::Snapshot),
+            Err(HeaderError::Version { found: 9 })
+        );
     }
 
     #[test]

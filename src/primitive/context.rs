@@ -1,5 +1,6 @@
 //! What an operation is told besides its arguments, and what replay hands to it.
 
+use crate::format::core_entry::Origin;
 use crate::id::{Lsn, Timestamp};
 
 /// The record that an operation belongs to. Its only source of time: what it reads here, replay
@@ -16,6 +17,10 @@ impl OpContext {
     #[must_use]
     pub const fn new(timestamp: Timestamp, lsn: Lsn, index: u32) -> OpContext {
         OpContext { timestamp, lsn, index }
+    }
+
+    pub(crate) fn of(origin: &Origin) -> OpContext {
+        OpContext::new(origin.timestamp, origin.lsn, origin.index)
     }
 
     /// The transaction's time. Never less than that of an earlier one.

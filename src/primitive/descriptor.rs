@@ -68,6 +68,8 @@ struct Functions {
     create: fn() -> Instance,
     freeze: fn(&Instance) -> Frozen,
     build_deferred: fn(&Frozen) -> Result<(), Reason>,
+    fork: fn(&Instance) -> Instance,
+    thaw: fn(&Frozen) -> Instance,
     settle: fn(&mut Instance) -> bool,
     undo: fn(&mut Instance),
     replay: fn(&mut Instance, &LoggedEntries<'_>) -> Result<(), Error>,
@@ -102,6 +104,8 @@ impl Descriptor {
                 create: create::<P>,
                 freeze: freeze::<P>,
                 build_deferred: build_deferred::<P>,
+                fork: fork::<P>,
+                thaw: thaw::<P>,
                 settle: settle::<P>,
                 undo: undo::<P>,
                 replay: replay::<P>,
@@ -196,6 +200,16 @@ impl Descriptor {
     /// Builds the deferred indexes of the instance, as a view of it will find them.
     pub(crate) fn build_deferred(&self, instance: &Instance) -> Result<(), Reason> {
         (self.functions.build_deferred)(&self.freeze(instance))
+    }
+
+    /// A copy that goes its own way from here.
+    pub(crate) fn fork(&self, instance: &Instance) -> Instance {
+        (self.functions.fork)(instance)
+    }
+
+    /// The same of a state that nothing changes any more.
+    pub(crate) fn thaw(&self, frozen: &Frozen) -> Instance {
+        (self.functions.thaw)(frozen)
     }
 
     /// The running transaction is committed. Says whether it changed the instance.
@@ -313,6 +327,28 @@ fn freeze<P: PrimitiveStorageExt>(instance: &Instance) -> Frozen {
         }
         None => mixed_up::<P>(),
     }
+}
+
+fn fork<P: PrimitiveStorageExt>(instance: &Instance) -> Instance {
+    match instance.get::<P>() {
+        Some(value) => apart(value),
+        None => mixed_up::<P>(),
+    }
+}
+
+fn thaw<P: PrimitiveStorageExt>(frozen: &Frozen) -> Instance {
+    match frozen.get::<P>() {
+        Some(value) => apart(value),
+        None => mixed_up::<P>(),
+    }
+}
+
+/// A copy that shares no deferred index with the original: what the one finds there the other does
+/// not have.
+fn apart<P: PrimitiveStorageExt>(value: &P) -> Instance {
+    let mut value = value.clone();
+    value.each_deferred(&mut |deferred| deferred.renew());
+    Instance::new(value)
 }
 
 fn build_deferred<P: PrimitiveStorageExt>(frozen: &Frozen) -> Result<(), Reason> {

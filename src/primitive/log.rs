@@ -95,6 +95,17 @@ impl TransactionLog {
         finished
     }
 
+    /// Whether an entry of `run` was logged.
+    pub(crate) fn has_entry_of(&self, run: RunId) -> Result<bool> {
+        let mut has_any = false;
+        let any = |_: &WalEntry<'_>, _: &OpContext| {
+            has_any = true;
+            Ok(())
+        };
+        self.again(TransactionLog::start(), run, any).map_err(Error::Aborted)?;
+        Ok(has_any)
+    }
+
     /// Whether nothing was logged.
     pub(crate) fn is_empty(&self) -> bool {
         self.entry_count == 0
@@ -200,13 +211,25 @@ impl TransactionLog {
     ) -> Result<(), Reason> {
         let mut current = point.run;
         let mut index = point.entry_count;
+        let mut origin = None;
         let bytes = self.buffer.get(point.offset..).unwrap_or_default();
         for entry in Entries::new(bytes, self.entry_count.saturating_sub(point.entry_count)) {
             let entry = entry?;
-            if entry.wal_type == core_entry::RUN_SWITCH {
-                current = core_entry::RunSwitch::decode(entry.payload)?.run;
-            } else if current == run {
-                apply(&entry, &OpContext::new(self.timestamp, self.lsn, index))?;
+            match entry.wal_type {
+                core_entry::RUN_SWITCH => {
+                    current = core_entry::RunSwitch::decode(entry.payload)?.run;
+                }
+                core_entry::ORIGIN => origin = Some(core_entry::Origin::decode(entry.payload)?),
+                ..=core_entry::LAST => {}
+                _ => {
+                    let context = match origin.take() {
+                        Some(origin) => OpContext::of(&origin),
+                        None => OpContext::new(self.timestamp, self.lsn, index),
+                    };
+                    if current == run {
+                        apply(&entry, &context)?;
+                    }
+                }
             }
             index = index.saturating_add(1);
         }

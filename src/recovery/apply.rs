@@ -4,8 +4,10 @@
 //! - Instances know nothing of each other, so their batches commute.
 //! - The run table follows the log's order. A run's instances are made before, and dropped after,
 //!   everything else of the chunk: its ID is never used again, so nothing between can tell.
+//! - A fork begins a chunk, so it finds its parent as it was.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::error::{Damage, Error, Result};
@@ -30,6 +32,8 @@ pub(super) struct Bucket {
 /// A change of the run table, and where in the segment it stands.
 pub(super) enum RunEvent {
     Created(RunRow, usize),
+    /// Comes first of all in its chunk.
+    Forked(RunRow, usize),
     Deleted(RunId, usize),
 }
 
@@ -41,6 +45,8 @@ pub(super) struct Chunk {
     pub(super) buckets: Vec<Bucket>,
     /// The records that the entries' places name.
     pub(super) records: Vec<RecordAt>,
+    /// Those of them that an entry comes from, and the record in which it stands here.
+    pub(super) origins: HashMap<u32, Lsn>,
     /// Entries of detached primitives, by type ID.
     pub(super) carried: Vec<(u8, RunId, EntryAt)>,
     /// The last record in it.
@@ -63,21 +69,31 @@ pub(super) fn apply(
     let corrupt = |run, what, offset: usize| {
         Error::corrupt(segment.path(), offset as u64, Damage::Run { run, what })
     };
-    let records = chunk.records;
+    let (records, origins) = (chunk.records, chunk.origins);
+    let lsn_of = |at: &EntryAt| {
+        let of_record = || records.get(at.record as usize).map(|record| record.lsn);
+        origins.get(&at.record).copied().or_else(of_record)
+    };
     let logged = LoggedEntries { bytes: segment.bytes(), records: &records, entries: &[] };
-    let lsn_of = |at: &EntryAt| records.get(at.record as usize).map(|record| record.lsn);
     let mut deleted = Vec::new();
     for event in chunk.runs {
         match event {
             RunEvent::Created(row, offset) => {
-                let run = row.id;
-                if state.table.next_id() != Some(run) {
-                    return Err(corrupt(run, "is not the next one", offset));
+                let (run, created_lsn) = (row.id, row.created_lsn);
+                insert(state, row).map_err(|what| corrupt(run, what, offset))?;
+                state.runs.insert(run, RunState::begun(created_lsn));
+            }
+            RunEvent::Forked(row, offset) => {
+                let (run, created_lsn) = (row.id, row.created_lsn);
+                let parent = row.parent.map_or(RunId::ROOT, |(parent, _)| parent);
+                if !state.runs.contains_key(&parent) {
+                    return Err(corrupt(parent, "is forked and is not there", offset));
                 }
-                if !state.table.insert(row) {
-                    return Err(corrupt(run, "has the name of another", offset));
+                insert(state, row).map_err(|what| corrupt(run, what, offset))?;
+                if state.detached.has_run(parent) {
+                    Arc::make_mut(&mut state.detached).fork_run(parent, run);
                 }
-                state.runs.insert(run, RunState::default());
+                state.fork_run(parent, run).last_lsn = created_lsn;
             }
             RunEvent::Deleted(run, offset) => {
                 if state.table.remove(run).is_none() {
@@ -124,7 +140,7 @@ pub(super) fn apply(
         let Some(entry) = logged.read(at) else {
             return Err(corrupt(run, "has an entry that is not there", at.offset()));
         };
-        of.last_lsn = of.last_lsn.max(entry.lsn);
+        of.last_lsn = of.last_lsn.max(lsn_of(&at).unwrap_or_default());
         Arc::make_mut(&mut state.detached).push(type_id, run, &entry);
     }
     for run in deleted {
@@ -135,6 +151,14 @@ pub(super) fn apply(
         (state.lsn, state.epoch, state.timestamp) = (lsn, epoch, timestamp);
     }
     Ok(())
+}
+
+/// Enters a run in the table, or says what is wrong with it.
+fn insert(state: &mut State, row: RunRow) -> Result<(), &'static str> {
+    if state.table.next_id() != Some(row.id) {
+        return Err("is not the next one");
+    }
+    if state.table.insert(row) { Ok(()) } else { Err("has the name of another") }
 }
 
 fn run_task(state: &State, mut task: Task, logged: LoggedEntries<'_>) -> Result<Task> {

@@ -44,6 +44,7 @@ use scan::Scanned;
 pub(crate) use needs::{Judgement, Needs, Refusal};
 #[cfg(feature = "cli")]
 pub(crate) use owners::fields as section_fields;
+pub(crate) use owners::linked_primitive;
 pub(crate) use repair::{claim, found, unmark};
 pub use report::{
     Behind, Control, Cut, DetachedPrimitive, Phase, PhaseTimes, PrimitiveEntries, Progress,
@@ -159,7 +160,7 @@ pub(crate) fn open(
     let plan = plan::plan(&look.found)?;
     let planned = watch.elapsed();
     let mut recovered = match &plan {
-        Some(plan) => recover(disk, registry, settings, &look, plan)?,
+        Some(plan) => recover(disk, registry, settings, &look, plan, None)?,
         None => {
             if is_there {
                 repair::make_directory(disk, is_there)?;
@@ -215,7 +216,7 @@ pub(crate) fn verify_held(
     registry: &'static PrimitiveRegistry,
     settings: &Settings,
 ) -> Result<RecoveryReport> {
-    verified(disk, read_files(disk, registry, settings)?)
+    verified(disk, read_files(disk, registry, settings, None)?)
 }
 
 /// Reads the snapshots that were not loaded, and says what would be cut.
@@ -237,13 +238,15 @@ fn verified(disk: &DiskRef, read: (Look, Recovered)) -> Result<RecoveryReport> {
 }
 
 /// The state after a record, which `settings.reach` says, from the files of a database that this process has open. The
-/// caller keeps them from being pruned meanwhile.
+/// caller keeps them from being pruned meanwhile. `from` is a state to begin with, if it is not further
+/// from that record than the newest snapshot that is of use.
 pub(crate) fn read_until(
     disk: &DiskRef,
     registry: &'static PrimitiveRegistry,
     settings: &Settings,
+    from: Option<State>,
 ) -> Result<State> {
-    let (_, recovered) = read_files(disk, registry, settings)?;
+    let (_, recovered) = read_files(disk, registry, settings, from)?;
     Ok(recovered.state)
 }
 
@@ -257,7 +260,12 @@ fn read(
         return Err(nothing(disk, "there is nothing"));
     }
     let _lock = lock::take_to_read(disk)?;
-    read_files(disk, registry, settings)
+    read_files(disk, registry, settings, None)
+}
+
+/// The lock with which files may be read that this process has not open; `None` where there is none.
+pub(crate) fn lock_to_read(disk: &DiskRef) -> Result<Option<FileRef>> {
+    lock::take_to_read(disk)
 }
 
 fn nothing(disk: &DiskRef, found: &'static str) -> Error {
@@ -268,6 +276,7 @@ fn read_files(
     disk: &DiskRef,
     registry: &'static PrimitiveRegistry,
     settings: &Settings,
+    from: Option<State>,
 ) -> Result<(Look, Recovered)> {
     let watch = Stopwatch::start();
     let mut look = look::look(disk, settings.reach)?;
@@ -290,7 +299,7 @@ fn read_files(
         };
     };
     let planned = watch.elapsed();
-    let mut recovered = recover(disk, registry, settings, &look, &plan)?;
+    let mut recovered = recover(disk, registry, settings, &look, &plan, from)?;
     recovered.report.times.plan = planned;
     let found = recovered.state.lsn;
     if recovered.report.stopped_at.is_some() {
@@ -354,13 +363,15 @@ fn texts(look: &Look) -> Vec<Box<str>> {
     look.damaged_snapshots.iter().map(|error| error.to_string().into()).collect()
 }
 
-/// Tries the snapshots of the plan, newest first, and replays the log on the first that is whole.
+/// Tries the snapshots of the plan, newest first, and replays the log on the first that is whole; or on
+/// `from`, if that is nearer.
 fn recover(
     disk: &DiskRef,
     registry: &'static PrimitiveRegistry,
     settings: &Settings,
     look: &Look,
     plan: &Plan,
+    from: Option<State>,
 ) -> Result<Recovered> {
     let mut report = RecoveryReport { damaged_snapshots: texts(look), ..Default::default() };
     report.damaged_segments = look.found.damage_below(plan);
@@ -368,8 +379,14 @@ fn recover(
     let mut damaged_snapshots = Vec::new();
     let loading = Stopwatch::start();
     let mut starts = plan.starts.iter().peekable();
+    let newest = starts.peek().and_then(|start| **start).unwrap_or_default();
+    let mut from = from.filter(|from| from.lsn >= newest);
     let (mut state, chain, mut fold) = loop {
         let mut fold = CatalogFold::default();
+        if let Some(from) = from.take() {
+            fold.add(&from.catalog);
+            break (from, None, fold);
+        }
         match starts.next() {
             Some(Some(lsn)) => {
                 settings.progress(Phase::Load, 0, 0, *lsn)?;

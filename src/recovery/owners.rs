@@ -11,6 +11,8 @@ use crate::error::{Error, RegistryError};
 use crate::format::catalog::{Catalog, CatalogRow};
 use crate::format::core_entry;
 use crate::id::Lsn;
+use crate::primitive::LoggedEntry;
+use crate::registry::PrimitiveRegistry;
 use crate::registry::facts::Facts;
 
 /// Whose entries a WAL type marks, in the files that one catalog describes.
@@ -239,6 +241,24 @@ pub(super) fn owner_of(row: &CatalogRow, list: &[Facts]) -> Result<Owner, Regist
         }
     }
     Ok(Owner::Linked(index))
+}
+
+/// The linked primitive that these entries are for, by its index in the registry; `None` if it is not
+/// linked. `row` is what the catalog says of it where they stand.
+///
+/// # Errors
+///
+/// Data and program contradict each other, or an entry has a version that is not linked.
+pub(crate) fn linked_primitive(
+    registry: &'static PrimitiveRegistry,
+    row: &CatalogRow,
+    entries: &[LoggedEntry<'_>],
+) -> Result<Option<usize>, Error> {
+    let Owner::Linked(index) = owner_of(row, registry.facts())? else { return Ok(None) };
+    for entry in entries {
+        refuse_version(&registry.facts()[index], entry.wal_type, entry.version, entry.lsn)?;
+    }
+    Ok(Some(index))
 }
 
 /// What all catalogs read so far say together, with the first entry ever of each primitive.

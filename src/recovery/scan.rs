@@ -10,7 +10,7 @@ use std::thread;
 
 use crate::disk::DiskRef;
 use crate::error::{Damage, Error, Result};
-use crate::format::core_entry::{self, RunCreate, RunDelete, RunSwitch};
+use crate::format::core_entry::{self, Origin, RunCreate, RunDelete, RunSwitch};
 use crate::format::entry::ENTRY_HEAD_LEN;
 use crate::format::record::RecordHeader;
 use crate::format::{WalEntry, record};
@@ -68,7 +68,7 @@ pub(super) fn replay(
     let mut chains =
         Chains(state.runs.iter().map(|(id, run)| (*id, (run.last_lsn, Lsn::ZERO))).collect());
     let mut readers = [SegmentReader::default(), SegmentReader::default()];
-    let mut waiting: Option<Chunk> = None;
+    let mut waiting: Option<Vec<Chunk>> = None;
     for (at, planned) in needed.iter().enumerate() {
         let ends = &found.segments[planned.found];
         settings.progress(Phase::Replay, scanned.bytes, bytes_total, state.lsn)?;
@@ -82,13 +82,13 @@ pub(super) fn replay(
             reader.read(disk, ends.id)?;
             scan.segment(reader, planned.place, plan.proved)
         };
-        let (chunk, tail) = match waiting.take() {
+        let (chunks, tail) = match waiting.take() {
             None => step(&mut scan, reader)?,
-            Some(chunk) => {
+            Some(chunks) => {
                 let before = &*before;
                 let state = &mut *state;
                 let (applied, next) = thread::scope(|scope| {
-                    let apply = || apply(state, chunk, before, settings.threads);
+                    let apply = || apply_all(state, chunks, before, settings.threads);
                     if settings.threads > 1 {
                         let applying = scope.spawn(apply);
                         let next = step(&mut scan, reader);
@@ -101,7 +101,7 @@ pub(super) fn replay(
                 next?
             }
         };
-        waiting = Some(chunk);
+        waiting = Some(chunks);
         scanned.segments += 1;
         scanned.bytes += ends.bytes;
         if at + 1 == needed.len() && planned.place == Place::Last {
@@ -112,14 +112,23 @@ pub(super) fn replay(
         }
     }
     let [_, last] = &mut readers;
-    if let Some(chunk) = waiting {
-        apply(state, chunk, last, settings.threads)?;
+    if let Some(chunks) = waiting {
+        apply_all(state, chunks, last, settings.threads)?;
     }
     settings.progress(Phase::Replay, scanned.bytes, bytes_total, state.lsn)?;
     if let Some((reader, _)) = &mut scanned.open_end {
         *reader = std::mem::take(last);
     }
     Ok(scanned)
+}
+
+fn apply_all(
+    state: &mut State,
+    chunks: Vec<Chunk>,
+    segment: &SegmentReader,
+    threads: usize,
+) -> Result<()> {
+    chunks.into_iter().try_for_each(|chunk| apply(state, chunk, segment, threads))
 }
 
 /// Sealed segments at or below the snapshot hold nothing new.
@@ -137,6 +146,27 @@ pub(super) fn goes_beyond(segment: &PlannedSegment, found: &Found, start: Lsn) -
 struct Chains(HashMap<RunId, (Lsn, Lsn)>);
 
 impl Chains {
+    /// A run's chain begins with the record that makes it.
+    fn begin(&mut self, run: RunId, lsn: Lsn) {
+        self.0.insert(run, (lsn, Lsn::ZERO));
+    }
+
+    /// A fork must name the parent's last record.
+    fn check_parent(&self, fork: &RunCreate<'_>, lsn: Lsn) -> Result<(), Damage> {
+        let Some((parent, found)) = fork.parent else {
+            return Err(Damage::Undecodable { of: "fork of a run without a parent" });
+        };
+        let expected = match self.0.get(&parent) {
+            Some((last, _)) if parent != RunId::ROOT => *last,
+            _ => lsn,
+        };
+        if found == expected {
+            return Ok(());
+        }
+        let (found, expected) = (found.0, expected.0);
+        Err(Damage::Value { of: "LSN of a run's parent", found, expected })
+    }
+
     /// A run switch must name the run's last record before its own.
     fn follow(&mut self, switch: &RunSwitch, lsn: Lsn) -> Result<(), Damage> {
         let (last, before) = self.0.entry(switch.run).or_default();
@@ -168,9 +198,9 @@ impl Scan<'_> {
         reader: &SegmentReader,
         place: Place,
         proved: (Lsn, &'static str),
-    ) -> Result<(Chunk, Tail)> {
+    ) -> Result<(Vec<Chunk>, Tail)> {
         let (Some(ends), Some(mut records)) = (reader.ends(), reader.records()) else {
-            return Ok((Chunk::default(), unread(reader)?));
+            return Ok((Vec::new(), unread(reader)?));
         };
         ends.header.features.refuse_unknown(reader.path())?;
         if ends.header.first_lsn == self.start.next() {
@@ -218,9 +248,9 @@ impl Scan<'_> {
                 judged => judged?,
             }
         }
-        let chunk = sorter.finish();
-        self.count(&chunk);
-        Ok((chunk, tail))
+        let chunks = sorter.finish();
+        chunks.iter().for_each(|chunk| self.count(chunk));
+        Ok((chunks, tail))
     }
 
     fn count(&mut self, chunk: &Chunk) {
@@ -256,6 +286,7 @@ impl Scan<'_> {
         let corrupt = |offset: usize, what| Error::corrupt(reader.path(), offset as u64, what);
         let base = reader.bytes().as_ptr().addr();
         let mut run = RunId::ROOT;
+        let mut origin: Option<Origin> = None;
         sorter.switch(run);
         let entries = record::entries(record.body).map_err(|what| corrupt(record.offset, what))?;
         for (index, entry) in (0u32..).zip(entries) {
@@ -263,9 +294,15 @@ impl Scan<'_> {
             // Where the head stands in the segment: both are parts of one buffer.
             let payload = entry.payload.as_ptr().addr().wrapping_sub(base);
             let start = payload.wrapping_sub(ENTRY_HEAD_LEN);
-            let at = EntryAt::new(start, sorter.record, index);
+            let at = match origin.take() {
+                None => EntryAt::new(start, sorter.record, index),
+                Some(origin) => sorter.entry_from(&origin, start),
+            };
             if let Some(primitive) = owners.usual(entry.wal_type, entry.version) {
                 sorter.push(primitive, at);
+            } else if entry.wal_type == core_entry::ORIGIN {
+                let decoded = core_version(&entry).and_then(|()| Origin::decode(entry.payload));
+                origin = Some(decoded.map_err(|what| corrupt(start, what))?);
             } else if entry.wal_type <= core_entry::LAST {
                 self.core_entry(&entry, start, record.header.lsn, &mut run, sorter)
                     .map_err(|what| corrupt(start, what))?;
@@ -317,10 +354,7 @@ impl Scan<'_> {
         run: &mut RunId,
         sorter: &mut Sorter,
     ) -> Result<(), Damage> {
-        if entry.version != core_entry::CORE_ENTRY_VERSION {
-            let (found, expected) = (entry.version.into(), core_entry::CORE_ENTRY_VERSION.into());
-            return Err(Damage::Value { of: "version of a core entry", found, expected });
-        }
+        core_version(entry)?;
         match entry.wal_type {
             core_entry::RUN_SWITCH => {
                 let switch = RunSwitch::decode(entry.payload)?;
@@ -328,7 +362,7 @@ impl Scan<'_> {
                 *run = switch.run;
                 sorter.switch(*run);
             }
-            core_entry::RUN_CREATE => {
+            core_entry::RUN_CREATE | core_entry::RUN_FORK => {
                 let create = RunCreate::decode(entry.payload)?;
                 let row = RunRow {
                     id: create.run,
@@ -336,7 +370,14 @@ impl Scan<'_> {
                     created_lsn: lsn,
                     parent: create.parent,
                 };
-                sorter.chunk.runs.push(RunEvent::Created(row, offset));
+                self.chains.begin(create.run, lsn);
+                if entry.wal_type == core_entry::RUN_CREATE {
+                    sorter.chunk.runs.push(RunEvent::Created(row, offset));
+                } else {
+                    self.chains.check_parent(&create, lsn)?;
+                    sorter.split();
+                    sorter.chunk.runs.push(RunEvent::Forked(row, offset));
+                }
             }
             core_entry::RUN_DELETE => {
                 let run = RunDelete::decode(entry.payload)?.run;
@@ -346,6 +387,14 @@ impl Scan<'_> {
         }
         Ok(())
     }
+}
+
+fn core_version(entry: &WalEntry<'_>) -> Result<(), Damage> {
+    let (found, expected) = (entry.version.into(), core_entry::CORE_ENTRY_VERSION.into());
+    if found == expected {
+        return Ok(());
+    }
+    Err(Damage::Value { of: "version of a core entry", found, expected })
 }
 
 /// A segment that could not be read has no records.
@@ -358,6 +407,8 @@ fn unread(reader: &SegmentReader) -> Result<Tail> {
 /// only a run switch looks a run up.
 #[derive(Default)]
 struct Sorter {
+    /// Those that a fork ended.
+    before: Vec<Chunk>,
     chunk: Chunk,
     /// The entries of the current run, by primitive.
     current: Vec<Vec<EntryAt>>,
@@ -414,7 +465,36 @@ impl Sorter {
         self.chunk.records.push(RecordAt { lsn, timestamp });
     }
 
-    fn finish(mut self) -> Chunk {
+    /// The place of an entry that was first logged elsewhere: in a record of its own, as far as its
+    /// operation is told.
+    #[cold]
+    fn entry_from(&mut self, origin: &Origin, offset: usize) -> EntryAt {
+        let Origin { lsn, timestamp, index } = *origin;
+        let record = u32::try_from(self.chunk.records.len()).unwrap_or(u32::MAX);
+        self.chunk.records.push(RecordAt { lsn, timestamp });
+        if let Some((here, ..)) = self.chunk.end {
+            self.chunk.origins.insert(record, here);
+        }
+        EntryAt::new(offset, record, index)
+    }
+
+    /// Ends the chunk in the middle of a record, of which what follows is still a part.
+    #[cold]
+    fn split(&mut self) {
+        let run = self.run;
+        let record = self.chunk.records.get(self.record as usize).copied();
+        let end = self.chunk.end;
+        let mut before = std::mem::take(&mut self.before);
+        let mut ended = std::mem::take(self).finish();
+        before.append(&mut ended);
+        self.before = before;
+        self.chunk.end = end;
+        self.chunk.records.extend(record);
+        self.switch(run);
+    }
+
+    /// The chunks, in the order of the log.
+    fn finish(mut self) -> Vec<Chunk> {
         self.switch(RunId::ROOT);
         let mut runs: Vec<_> = self.others.into_iter().collect();
         runs.push((RunId::ROOT, self.current));
@@ -427,7 +507,8 @@ impl Sorter {
                 }
             }
         }
-        self.chunk
+        self.before.push(self.chunk);
+        self.before
     }
 }
 

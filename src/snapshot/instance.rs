@@ -9,7 +9,7 @@ use std::ops::Range;
 use rkyv::util::AlignedVec;
 
 use super::source::check_block;
-use super::{CarriedEntry, RawBlock, RawInstance};
+use super::{Base, CarriedEntry, RawBlock, RawInstance};
 use crate::error::{Damage, Result};
 use crate::format::block::{BLOCK_HEAD_LEN, BlockKind, CarriedRow, Rows};
 use crate::format::section::{BlockRow, InstanceRow, Misread};
@@ -21,6 +21,7 @@ pub(crate) struct OwnedBlocks {
     bytes: AlignedVec<64>,
     run: RunId,
     section_version: u32,
+    base: Option<Base>,
     /// In `bytes`, head included.
     rows: Vec<(u32, Range<usize>)>,
     carried: Vec<Range<usize>>,
@@ -55,8 +56,8 @@ impl OwnedBlocks {
             }
             at = range.end;
         }
-        let (run, section_version) = (row.run, row.section_version);
-        Ok(OwnedBlocks { bytes, run, section_version, rows, carried })
+        let InstanceRow { run, section_version, base, .. } = *row;
+        Ok(OwnedBlocks { bytes, run, section_version, base, rows, carried })
     }
 
     /// The rows by table, in the order in which they were written.
@@ -100,6 +101,7 @@ impl OwnedBlocks {
         RawInstance {
             run: self.run,
             section_version: self.section_version,
+            base: self.base,
             blocks: blocks.collect(),
             carried: self.carried_rows().map(|row| CarriedEntry::from_row(&row)).collect(),
         }

@@ -21,18 +21,21 @@ use std::sync::Arc;
 use crate::error::Damage;
 use crate::format::block::CarriedRow;
 use crate::format::catalog::Catalog;
-pub(crate) use crate::format::section::InstanceRow;
-pub(crate) use crate::format::snapshot::RunRow;
+pub(crate) use crate::format::section::{Base, InstanceRow};
+pub(crate) use crate::format::snapshot::{FileKind, RunRow};
 use crate::id::{DatabaseId, Epoch, Lsn, RunId, Timestamp};
 
-pub(crate) use names::{SNAPSHOT_DIR, list, remove_temps, snapshot_path, sync_directory};
+pub(crate) use names::{Place, SNAPSHOT_DIR, list, remove_temps, snapshot_path, sync_directory};
 pub(crate) use prune::{opens, prune};
 pub(crate) use reader::{Section, SnapshotFile};
-pub(crate) use writer::{SnapshotWriter, write};
+pub(crate) use writer::{SnapshotWriter, write, write_entries};
 
 /// What a snapshot says besides the primitives' sections: its header, and the engine's own state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SnapshotMeta {
+    pub(crate) kind: FileKind,
+    /// The first record of which entries are in it; 0 if it is a state.
+    pub(crate) first_lsn: Lsn,
     /// The database it belongs to.
     pub(crate) database: DatabaseId,
     /// The epoch in which it was written.
@@ -90,6 +93,8 @@ pub(crate) struct RawInstance {
     pub(crate) run: RunId,
     /// The version in which the rows were written.
     pub(crate) section_version: u32,
+    /// What the rows, and what was carried, are changes to.
+    pub(crate) base: Option<Base>,
     /// What the primitive wrote when it was last linked, byte for byte.
     pub(crate) blocks: Vec<RawBlock>,
     /// What came since, in the order of the log.

@@ -25,6 +25,21 @@ pub(crate) fn snapshot_path(lsn: Lsn) -> PathBuf {
     Path::new(SNAPSHOT_DIR).join(format!("{lsn:0width$}{SUFFIX}", width = DIGITS))
 }
 
+/// Where a file goes that is written in one piece: under `temp` first, and by `path` once it is whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) directory: PathBuf,
+    pub(crate) path: PathBuf,
+    pub(crate) temp: PathBuf,
+}
+
+impl Place {
+    /// Of the snapshot that covers `lsn`.
+    pub(crate) fn of_snapshot(lsn: Lsn) -> Place {
+        Place { directory: SNAPSHOT_DIR.into(), path: snapshot_path(lsn), temp: temp_path(lsn) }
+    }
+}
+
 /// Where that snapshot stands while it is written.
 pub(crate) fn temp_path(lsn: Lsn) -> PathBuf {
     Path::new(SNAPSHOT_DIR).join(format!("{lsn:0width$}{TEMP_SUFFIX}", width = DIGITS))
@@ -81,8 +96,12 @@ pub(crate) fn remove(disk: &DiskRef, lsn: Lsn) -> Result<()> {
 
 /// Makes the names in the snapshots' directory durable.
 pub(crate) fn sync_directory(disk: &DiskRef) -> Result<()> {
-    let dir = Path::new(SNAPSHOT_DIR);
-    disk.sync_dir(dir).map_err(|error| Error::io("sync", &disk.full_path(dir), error))
+    sync(disk, Path::new(SNAPSHOT_DIR))
+}
+
+/// Makes the names in `directory` durable.
+pub(super) fn sync(disk: &DiskRef, directory: &Path) -> Result<()> {
+    disk.sync_dir(directory).map_err(|error| Error::io("sync", &disk.full_path(directory), error))
 }
 
 fn sort_out(listed: &[Listed]) -> SnapshotListing {

@@ -19,7 +19,9 @@ use crate::disk::{DiskRef, FileRef, OpenMode};
 use crate::error::{Damage, Error, Result};
 use crate::format::cursor::Cursor;
 use crate::format::section::{BlockRow, InstanceRow, SectionIndex, SectionRow};
-use crate::format::snapshot::{CORE_TYPE_ID, HEADER_LEN, SnapshotHeader, TRAILER_LEN, Trailer};
+use crate::format::snapshot::{
+    CORE_TYPE_ID, FileKind, HEADER_LEN, SnapshotHeader, TRAILER_LEN, Trailer,
+};
 use crate::format::version::Features;
 use crate::id::Lsn;
 
@@ -87,7 +89,17 @@ impl Section {
 impl SnapshotFile {
     /// Opens the snapshot that is named for `lsn`.
     pub(crate) fn open(disk: &DiskRef, lsn: Lsn) -> Result<SnapshotFile> {
-        let path = snapshot_path(lsn);
+        let file = SnapshotFile::open_kind(disk, snapshot_path(lsn), FileKind::Snapshot)?;
+        if file.meta.lsn != lsn {
+            let (found, expected) = (file.meta.lsn.0, lsn.0);
+            let damage = Damage::Misplaced { of: "snapshot", found, expected };
+            return Err(file.source().corrupt(0, damage));
+        }
+        Ok(file)
+    }
+
+    /// Opens a file of the same make, whatever its name says.
+    pub(crate) fn open_kind(disk: &DiskRef, path: PathBuf, kind: FileKind) -> Result<SnapshotFile> {
         let full_path = disk.full_path(&path);
         let file = disk
             .open(&path, OpenMode::Read)
@@ -100,11 +112,8 @@ impl SnapshotFile {
             return Err(source.corrupt(0, Damage::Truncated { of: "snapshot", needed, left: len }));
         }
         let header = source.read(0, len.min(HEADER_BYTES_MAX), "snapshot header")?;
-        let header = SnapshotHeader::decode(&header).map_err(|error| error.into_error(&path))?;
-        if header.lsn != lsn {
-            let (found, expected) = (header.lsn.0, lsn.0);
-            return Err(source.corrupt(0, Damage::Misplaced { of: "snapshot", found, expected }));
-        }
+        let header =
+            SnapshotHeader::decode(&header, kind).map_err(|error| error.into_error(&path))?;
         let trailer_offset = len - TRAILER_LEN as u64;
         let trailer = source.read(trailer_offset, TRAILER_LEN as u64, "trailer")?;
         let trailer = Cursor::new(&trailer)
@@ -128,7 +137,12 @@ impl SnapshotFile {
         let core = sections.remove(0);
         let meta = source.core(&core, &header)?;
         for section in &sections {
-            if let Some(row) = section.instances().iter().find(|row| !meta.has_run(row.run)) {
+            let rows = section.instances().iter();
+            if let Some(row) = rows.clone().find(|row| {
+                // A base of others may have outlived its run.
+                !meta.has_run(row.run)
+                    && rows.clone().all(|other| other.base.map(|base| base.run) != Some(row.run))
+            }) {
                 let (found, most) = (row.run.0, meta.next_run.saturating_sub(1));
                 let damage = Damage::TooLarge { of: "run of an instance", found, most };
                 return Err(source.corrupt(section.row.offset, damage));
@@ -151,6 +165,11 @@ impl SnapshotFile {
     /// Below the database's directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The engine's own section.
+    pub(crate) fn core(&self) -> &Section {
+        &self.core
     }
 
     /// The primitives' sections, by type ID.

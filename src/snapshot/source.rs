@@ -21,8 +21,8 @@ use crate::format::section::{
     check_crc,
 };
 use crate::format::snapshot::{
-    CORE_SECTION_VERSION, FOOTER_ALIGN, HEADER_LEN, RunRow, SECTION_ALIGN, SnapshotHeader, Trailer,
-    core_table,
+    CORE_SECTION_VERSION, FOOTER_ALIGN, FileKind, HEADER_LEN, RunRow, SECTION_ALIGN,
+    SnapshotHeader, Trailer, core_table,
 };
 use crate::id::RunId;
 
@@ -174,11 +174,20 @@ impl Source<'_> {
                 supported: CORE_SECTION_VERSION.into(),
             });
         }
-        let [row] = core.instances() else {
-            let (found, expected) = (core.instances().len() as u64, 1);
-            let damage = Damage::Value { of: "instance count of the core", found, expected };
-            return Err(self.corrupt(core.offset(), damage));
+        let (row, others) = match core.instances() {
+            [row, others @ ..] if others.is_empty() || header.kind != FileKind::Snapshot => {
+                (row, others)
+            }
+            instances => {
+                let (found, expected) = (instances.len() as u64, 1);
+                let damage = Damage::Value { of: "instance count of the core", found, expected };
+                return Err(self.corrupt(core.offset(), damage));
+            }
         };
+        if others.iter().any(|other| other.row_count > 0 || other.base.is_some()) {
+            let damage = Damage::Undecodable { of: "instance of the core" };
+            return Err(self.corrupt(core.offset(), damage));
+        }
         let blocks = self.instance(core, row)?;
         core_meta(row, &blocks, header).map_err(|damage| self.corrupt(core.offset(), damage))
     }
@@ -267,6 +276,8 @@ fn core_meta(
         }
     }
     let meta = SnapshotMeta {
+        kind: header.kind,
+        first_lsn: header.first_lsn,
         database: header.database,
         epoch: header.epoch,
         lsn: header.lsn,

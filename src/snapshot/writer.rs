@@ -6,14 +6,15 @@
 //! - Until the rename there is only a temporary file, and it is removed when anything fails.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
-use super::names::{snapshot_path, sync_directory, temp_path};
+use super::names::{Place, sync};
 use super::output::Output;
 use super::{RawInstance, SnapshotMeta, WrittenSnapshot};
 use crate::disk::DiskRef;
 use crate::error::{Damage, Error, Result};
 use crate::format::block::{Block, BlockBuilder, BlockHead, BlockKind, ROW_BYTES_MAX};
-use crate::format::section::{BlockRow, InstanceRow, SectionIndex, SectionRow};
+use crate::format::section::{Base, BlockRow, InstanceRow, SectionIndex, SectionRow};
 use crate::format::snapshot::{
     CORE_SECTION_VERSION, CORE_TYPE_ID, FOOTER_ALIGN, SnapshotHeader, TRAILER_LEN, Trailer,
     core_table,
@@ -30,37 +31,55 @@ pub(crate) fn write(
     sections: impl FnOnce(&mut SnapshotWriter<'_>) -> Result<()>,
     before_rename: impl FnOnce() -> Result<()>,
 ) -> Result<WrittenSnapshot> {
-    let temp = temp_path(meta.lsn);
-    let file = snapshot_path(meta.lsn);
-    let installed = write_temp(disk, meta, sections).and_then(|bytes| {
+    let place = Place::of_snapshot(meta.lsn);
+    install(disk, &place, meta, |_| Ok(()), sections, before_rename)
+}
+
+/// Writes a file with entries of runs and puts it in its place. `core` gives the core's entries of each
+/// run, `sections` the primitives' sections.
+pub(crate) fn write_entries(
+    disk: &DiskRef,
+    place: &Place,
+    meta: &SnapshotMeta,
+    core: impl FnOnce(&mut SnapshotWriter<'_>) -> Result<()>,
+    sections: impl FnOnce(&mut SnapshotWriter<'_>) -> Result<()>,
+) -> Result<WrittenSnapshot> {
+    install(disk, place, meta, core, sections, || Ok(()))
+}
+
+fn install(
+    disk: &DiskRef,
+    place: &Place,
+    meta: &SnapshotMeta,
+    core: impl FnOnce(&mut SnapshotWriter<'_>) -> Result<()>,
+    sections: impl FnOnce(&mut SnapshotWriter<'_>) -> Result<()>,
+    before_rename: impl FnOnce() -> Result<()>,
+) -> Result<WrittenSnapshot> {
+    let Place { directory, path, temp } = place;
+    let write = || {
+        let mut writer = SnapshotWriter::create(disk, temp.clone(), meta)?;
+        writer.core(core)?;
+        sections(&mut writer)?;
+        writer.finish()
+    };
+    let installed = write().and_then(|bytes| {
         before_rename()?;
-        disk.rename(&temp, &file)
-            .map_err(|error| Error::io("rename", &disk.full_path(&temp), error))?;
+        disk.rename(temp, path)
+            .map_err(|error| Error::io("rename", &disk.full_path(temp), error))?;
         Ok(bytes)
     });
     match installed {
         Ok(bytes) => {
-            sync_directory(disk)?;
-            Ok(WrittenSnapshot { file, bytes })
+            sync(disk, directory)?;
+            Ok(WrittenSnapshot { file: path.clone(), bytes })
         }
         Err(error) => {
             // What stays behind is never read, and the next opening removes it; what went wrong
             // first is what the caller must learn.
-            let _ = disk.remove(&temp);
+            let _ = disk.remove(temp);
             Err(error)
         }
     }
-}
-
-fn write_temp(
-    disk: &DiskRef,
-    meta: &SnapshotMeta,
-    sections: impl FnOnce(&mut SnapshotWriter<'_>) -> Result<()>,
-) -> Result<u64> {
-    let mut writer = SnapshotWriter::create(disk, meta)?;
-    writer.core()?;
-    sections(&mut writer)?;
-    writer.finish()
 }
 
 /// Takes the sections of a snapshot, in the order of their type IDs.
@@ -84,9 +103,11 @@ struct OpenSection {
 }
 
 impl<'m> SnapshotWriter<'m> {
-    fn create(disk: &DiskRef, meta: &'m SnapshotMeta) -> Result<SnapshotWriter<'m>> {
-        let mut output = Output::create(disk, temp_path(meta.lsn))?;
+    fn create(disk: &DiskRef, temp: PathBuf, meta: &'m SnapshotMeta) -> Result<SnapshotWriter<'m>> {
+        let mut output = Output::create(disk, temp)?;
         let header = SnapshotHeader {
+            kind: meta.kind,
+            first_lsn: meta.first_lsn,
             features: Features::default(),
             database: meta.database,
             lsn: meta.lsn,
@@ -106,7 +127,7 @@ impl<'m> SnapshotWriter<'m> {
     }
 
     /// Writes section 0.
-    fn core(&mut self) -> Result<()> {
+    fn core(&mut self, others: impl FnOnce(&mut SnapshotWriter<'m>) -> Result<()>) -> Result<()> {
         let meta = self.meta;
         meta.check_runs().map_err(|damage| self.output.refusal(damage))?;
         self.open = Some(OpenSection::new(CORE_TYPE_ID, CORE_SECTION_VERSION));
@@ -121,6 +142,7 @@ impl<'m> SnapshotWriter<'m> {
             }
             sink.row(core_table::NEXT_RUN, &meta.next_run.to_le_bytes())
         })?;
+        others(self)?;
         self.end_section()
     }
 
@@ -147,15 +169,34 @@ impl<'m> SnapshotWriter<'m> {
         run: RunId,
         rows: impl FnOnce(&mut dyn RowSink) -> Result<()>,
     ) -> Result<()> {
-        let mut instance = self.begin_instance(run, None)?;
+        let mut instance = self.begin_instance(run, None, None)?;
         rows(&mut instance)?;
         instance.end()
+    }
+
+    /// Writes the instance of `run` as changes to that of `base`, which was written before. `changes`
+    /// gives rows that say what differs, or says that it cannot: then nothing is written.
+    pub(crate) fn changed_instance(
+        &mut self,
+        run: RunId,
+        base: RunId,
+        changes: impl FnOnce(&mut dyn RowSink) -> Result<bool>,
+    ) -> Result<bool> {
+        let mut instance = self.begin_instance(run, None, Some(Base { run: base, carried: 0 }))?;
+        Ok(changes(&mut instance)? && instance.end().map(|()| true)?)
+    }
+
+    /// How many rows the instance of `run` has in the open section, if it has any.
+    pub(crate) fn rows_of(&self, run: RunId) -> Option<u64> {
+        let instances = &self.open.as_ref()?.index.instances;
+        let at = instances.binary_search_by_key(&run, |row| row.run).ok()?;
+        instances.get(at).map(|row| row.row_count)
     }
 
     /// Writes an instance of a primitive that is not linked: its rows byte for byte, and what was
     /// carried besides.
     pub(crate) fn raw_instance(&mut self, raw: &RawInstance) -> Result<()> {
-        let mut instance = self.begin_instance(raw.run, Some(raw.section_version))?;
+        let mut instance = self.begin_instance(raw.run, Some(raw.section_version), raw.base)?;
         for block in &raw.blocks {
             instance.raw_block(block.table, &block.bytes)?;
         }
@@ -222,7 +263,12 @@ impl<'m> SnapshotWriter<'m> {
         self.output.finish()
     }
 
-    fn begin_instance(&mut self, run: RunId, version: Option<u32>) -> Result<InstanceWriter<'_>> {
+    fn begin_instance(
+        &mut self,
+        run: RunId,
+        version: Option<u32>,
+        base: Option<Base>,
+    ) -> Result<InstanceWriter<'_>> {
         let Some(open) = &mut self.open else {
             let damage = Damage::Undecodable { of: "instance outside every section" };
             return Err(self.output.refusal(damage));
@@ -233,7 +279,7 @@ impl<'m> SnapshotWriter<'m> {
             let (found, expected) = (run.0, last.run.0.saturating_add(1));
             return Err(self.output.refusal(Damage::Misplaced { of: "instance", found, expected }));
         }
-        if !self.meta.has_run(run) {
+        if run.0 >= self.meta.next_run {
             let (found, most) = (run.0, self.meta.next_run.saturating_sub(1));
             return Err(self.output.refusal(Damage::TooLarge {
                 of: "run of an instance",
@@ -244,6 +290,7 @@ impl<'m> SnapshotWriter<'m> {
         let row = InstanceRow {
             run,
             section_version: version.unwrap_or(open.version),
+            base,
             first_block: open.index.blocks.len() as u64,
             row_block_count: 0,
             carried_block_count: 0,
@@ -331,7 +378,8 @@ impl InstanceWriter<'_> {
         if !self.builder.is_empty() {
             self.end_block()?;
         }
-        if self.row.row_block_count + self.row.carried_block_count > 0 {
+        let has_block = self.row.row_block_count + self.row.carried_block_count > 0;
+        if has_block || self.row.base.is_some() {
             self.section.index.instances.push(self.row);
         }
         Ok(())

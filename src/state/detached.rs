@@ -24,6 +24,7 @@ impl Detached {
             run,
             // No rows, so no version of them.
             section_version: 0,
+            base: None,
             blocks: Vec::new(),
             carried: Vec::new(),
         };
@@ -45,6 +46,17 @@ impl Detached {
             rows.chain(entries).sum::<usize>() as u64
         };
         self.of_type(type_id).map(bytes_of).sum()
+    }
+
+    /// A run begins with what `parent` has.
+    pub(crate) fn fork_run(&mut self, parent: RunId, run: RunId) {
+        let of_parent = self.instances.iter().filter(|((_, of), _)| *of == parent);
+        let forks: Vec<_> = of_parent
+            .map(|((type_id, _), instance)| (*type_id, RawInstance { run, ..instance.clone() }))
+            .collect();
+        for (type_id, instance) in forks {
+            self.put(type_id, instance);
+        }
     }
 
     /// Forgets everything of a run that was deleted.

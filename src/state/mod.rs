@@ -48,6 +48,11 @@ pub(crate) struct RunState {
 }
 
 impl RunState {
+    /// An empty run that the record at `lsn` made.
+    pub(crate) fn begun(lsn: Lsn) -> RunState {
+        RunState { cells: Vec::new(), last_lsn: lsn }
+    }
+
     /// The cell of the primitive at `index` in the registry, made empty at its first use.
     pub(crate) fn cell(&mut self, registry: &PrimitiveRegistry, index: usize) -> &mut Cell {
         if self.cells.len() <= index {
@@ -92,6 +97,8 @@ pub(crate) struct State {
     pub(crate) timestamp: Timestamp,
     /// Cells changed since the state was last published.
     dirty: Vec<(RunId, usize)>,
+    /// Runs made since the state was last published.
+    made: Vec<RunId>,
     /// Runs removed since the state was last published.
     removed: Vec<RunId>,
 }
@@ -109,8 +116,33 @@ impl State {
             epoch: Epoch(0),
             timestamp: Timestamp(0),
             dirty: Vec::new(),
+            made: Vec::new(),
             removed: Vec::new(),
         }
+    }
+
+    /// A state that begins where a published one stands, and goes its own way from there.
+    pub(crate) fn thawed(published: &Published) -> State {
+        let mut state = State::empty(published.registry);
+        for (run, frozen) in &published.runs {
+            let thawed = state.runs.entry(*run).or_default();
+            thawed.last_lsn = frozen.last_lsn;
+            for (index, primitive) in published.registry.list().iter().enumerate() {
+                if let Some(frozen) = frozen.get(index) {
+                    thawed.put(index, primitive.thaw(frozen));
+                }
+            }
+        }
+        for row in published.table.iter() {
+            // A run that never wrote has no instances and is there all the same.
+            state.runs.entry(row.id).or_default();
+        }
+        state.table = published.table.clone();
+        state.detached = Arc::clone(&published.detached);
+        state.catalog = Arc::clone(&published.catalog);
+        (state.lsn, state.epoch) = (published.lsn, published.epoch);
+        state.timestamp = published.timestamp;
+        state
     }
 
     /// The instances of `run`. The root is always there.
@@ -150,6 +182,34 @@ impl State {
         }
     }
 
+    /// Adds a run that begins with what `parent` has now, but for what lives in the root only.
+    pub(crate) fn fork_run(&mut self, parent: RunId, run: RunId) -> &mut RunState {
+        let mut fork = RunState::default();
+        let cells = self.runs.get(&parent).map(|parent| parent.cells.as_slice());
+        for (index, cell) in cells.unwrap_or_default().iter().enumerate() {
+            let primitive = self.registry.list()[index];
+            if let Some(cell) = cell.as_ref().filter(|_| !primitive.root_only()) {
+                fork.put(index, primitive.fork(&cell.instance));
+            }
+        }
+        let made = self.runs.entry(run).or_default();
+        *made = fork;
+        made
+    }
+
+    /// Notes that the record at `lsn` made `run`: its chain begins there, and what it has is new.
+    pub(crate) fn note_made(&mut self, run: RunId, lsn: Lsn) {
+        let Some(state) = self.runs.get_mut(&run) else { return };
+        state.last_lsn = lsn;
+        self.made.push(run);
+        for (index, cell) in state.cells.iter_mut().enumerate() {
+            if let Some(cell) = cell.as_mut().filter(|cell| !cell.dirty) {
+                cell.dirty = true;
+                self.dirty.push((run, index));
+            }
+        }
+    }
+
     /// Removes `run` with everything in it.
     pub(crate) fn remove_run(&mut self, run: RunId) -> Option<RunState> {
         self.removed.push(run);
@@ -165,6 +225,7 @@ impl State {
     /// The first published state: every cell there is.
     pub(crate) fn publish_all(&mut self) -> Published {
         for (run, state) in &mut self.runs {
+            self.made.push(*run);
             for (index, cell) in state.cells.iter_mut().enumerate() {
                 if let Some(cell) = cell {
                     cell.dirty = true;
@@ -172,12 +233,7 @@ impl State {
                 }
             }
         }
-        let mut empty = Published::empty(self.registry);
-        for (run, state) in &self.runs {
-            // A run without an instance has its place in the chain all the same.
-            empty.runs.insert(*run, Arc::new(PublishedRun::without_instances(state.last_lsn)));
-        }
-        self.publish(&empty)
+        self.publish(&Published::empty(self.registry))
     }
 
     /// A state that nothing changes any more: what changed since `before` is cloned, the rest
@@ -187,6 +243,12 @@ impl State {
         for run in self.removed.drain(..) {
             if !self.runs.contains_key(&run) {
                 runs.remove(&run);
+            }
+        }
+        for run in self.made.drain(..) {
+            if let Some(state) = self.runs.get(&run) {
+                // A run without an instance has its place in the chain all the same.
+                runs.insert(run, Arc::new(PublishedRun::without_instances(state.last_lsn)));
             }
         }
         for (run, index) in self.dirty.drain(..) {

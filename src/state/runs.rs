@@ -18,7 +18,8 @@ pub struct RunRow {
     pub name: Arc<str>,
     /// The record that created it.
     pub created_lsn: Lsn,
-    /// The run it was forked from, and up to which record.
+    /// The run it comes from, and the last record of that run which is part of it. A fork of the root
+    /// names the record that made the fork.
     pub parent: Option<(RunId, Lsn)>,
 }
 

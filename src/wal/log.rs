@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::create::{self, Prepared};
 use super::failed;
+use super::find::{Finder, Sought};
 use super::mark::MarkFile;
 use super::names::segment_path;
 use super::tail::Tail;
@@ -279,15 +280,34 @@ impl Log {
     /// [`Error::Io`]; what is left is complete from some LSN on.
     pub(crate) fn prune(&mut self, floor: Lsn) -> Result<usize> {
         self.refuse()?;
+        let ids = self.superfluous(floor);
+        prune::remove_segments(&self.disk, &ids)?;
+        self.sealed.drain(..ids.len());
+        Ok(ids.len())
+    }
+
+    /// The sealed segments that hold nothing above `floor`, oldest first: those that
+    /// [`prune`](Log::prune) removes.
+    pub(crate) fn superfluous(&self, floor: Lsn) -> Vec<SegmentId> {
         // The last segment says where the log goes on, so it stays until it has a successor.
         let most = self.sealed.len().saturating_sub(usize::from(self.active.is_none()));
         let covered = self.sealed.iter().take(most);
-        let count = covered.take_while(|segment| segment.last_lsn <= floor).count();
-        let ids: Vec<SegmentId> =
-            self.sealed.iter().take(count).map(|segment| segment.id).collect();
-        prune::remove_segments(&self.disk, &ids)?;
-        self.sealed.drain(..count);
-        Ok(count)
+        covered.take_while(|segment| segment.last_lsn <= floor).map(|segment| segment.id).collect()
+    }
+
+    /// What finds single records, as far as they are written now.
+    pub(crate) fn finder(&self) -> Finder {
+        let sealed = self.sealed.iter().map(|segment| Sought {
+            id: segment.id,
+            last_lsn: segment.last_lsn,
+            unsealed: None,
+        });
+        let active = self.active.iter().map(|active| Sought {
+            id: active.header.segment,
+            last_lsn: active.tail.last_lsn,
+            unsealed: Some((active.tail.index().to_vec(), active.tail.end)),
+        });
+        Finder::new(self.disk.clone(), sealed.chain(active).collect())
     }
 
     /// The last record in the file.

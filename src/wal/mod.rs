@@ -6,6 +6,7 @@
 
 mod batch;
 mod create;
+mod find;
 mod group;
 mod log;
 mod mark;
@@ -17,6 +18,7 @@ mod sync;
 mod tail;
 
 pub(crate) use batch::Batch;
+pub(crate) use find::Finder;
 pub(crate) use group::GroupCommit;
 pub(crate) use log::{Log, LogStart, SealedSegment};
 pub(crate) use mark::read_mark;

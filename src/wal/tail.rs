@@ -70,6 +70,11 @@ impl Tail {
         self.next_row_at = point.next_row_at;
     }
 
+    /// Some records and their offsets, ascending.
+    pub(super) fn index(&self) -> &[(Lsn, u64)] {
+        &self.index
+    }
+
     /// The footer that seals the segment here.
     pub(crate) fn footer(&self) -> SegmentFooter {
         SegmentFooter {

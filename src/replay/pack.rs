@@ -1,0 +1,222 @@
+//! History files: what pruning keeps of the log for runs.
+//!
+//! - A file holds the entries of runs from the records `first` to `last`, by primitive and run, in the
+//!   envelope of a snapshot; the root's are not in it. It is never changed: what grows or shrinks is
+//!   written anew.
+//! - A file whose records another one holds too is superfluous: it was merged, and a crash came before
+//!   it was removed.
+//! - No opening needs them, so damage in one is told by who reads it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::run_log::Part;
+use crate::disk::DiskRef;
+use crate::error::{Damage, Error, Result};
+use crate::format::catalog::Catalog;
+use crate::format::snapshot::CORE_TYPE_ID;
+use crate::id::{Lsn, RunId};
+use crate::snapshot::{CarriedEntry, FileKind, Place, Section, SnapshotFile};
+
+/// The directory of the history files, below the database's.
+pub(crate) const HISTORY_DIR: &str = "history";
+
+const DIGITS: usize = 20;
+const SUFFIX: &str = ".history";
+
+/// A history file that is open to read.
+pub(crate) struct Pack {
+    file: SnapshotFile,
+    pub(super) bytes: u64,
+}
+
+impl Pack {
+    pub(super) fn open(disk: &DiskRef, first: Lsn, last: Lsn, bytes: u64) -> Result<Pack> {
+        let path = place_of(first, last).path;
+        let file = SnapshotFile::open_kind(disk, path, FileKind::History)?;
+        for (found, expected) in [(file.meta().first_lsn, first), (file.meta().lsn, last)] {
+            if found != expected {
+                let what =
+                    Damage::Misplaced { of: "history file", found: found.0, expected: expected.0 };
+                return Err(Error::corrupt(file.path(), 0, what));
+            }
+        }
+        Ok(Pack { file, bytes })
+    }
+
+    pub(super) fn first(&self) -> Lsn {
+        self.file.meta().first_lsn
+    }
+
+    pub(super) fn last(&self) -> Lsn {
+        self.file.meta().lsn
+    }
+
+    pub(super) fn covers(&self, lsn: Lsn) -> bool {
+        self.first() <= lsn && lsn <= self.last()
+    }
+
+    pub(super) fn catalog(&self) -> &Catalog {
+        &self.file.meta().catalog
+    }
+
+    pub(super) fn file(&self) -> &SnapshotFile {
+        &self.file
+    }
+
+    /// The sections, the core's first, by type ID.
+    pub(super) fn sections(&self) -> impl Iterator<Item = (u8, &Section)> {
+        let core = std::iter::once((CORE_TYPE_ID, self.file.core()));
+        core.chain(self.file.sections().iter().map(|section| (section.type_id(), section)))
+    }
+
+    /// The entries of `run` in one section, in the order of the log.
+    pub(super) fn entries(&self, section: &Section, run: RunId) -> Result<Vec<CarriedEntry>> {
+        let rows = section.instances();
+        match rows.binary_search_by_key(&run, |row| row.run).ok().and_then(|at| rows.get(at)) {
+            Some(row) => Ok(self.file.raw_instance(section, row)?.carried),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// What `run` did in these records, up to `lsn`.
+    pub(super) fn part(&self, run: RunId, lsn: Lsn) -> Result<Option<Part>> {
+        let mut part = Part { entries: Vec::new(), place: (self.file.path().into(), 0) };
+        for (type_id, section) in self.sections() {
+            let entries = self.entries(section, run)?.into_iter();
+            let until = entries.filter(|entry| entry.lsn <= lsn);
+            part.entries.extend(until.map(|entry| (type_id, entry)));
+        }
+        part.entries.sort_by_key(|(_, entry)| (entry.lsn, entry.index));
+        Ok((part.entries.last().map(|(_, entry)| entry.lsn) == Some(lsn)).then_some(part))
+    }
+
+    /// Compares the whole file with its checksums.
+    pub(crate) fn verify(&self) -> Result<()> {
+        self.file.verify_whole()
+    }
+}
+
+/// Where the file with these records goes.
+pub(super) fn place_of(first: Lsn, last: Lsn) -> Place {
+    let name = format!("{first:0DIGITS$}-{last:0DIGITS$}{SUFFIX}");
+    let directory = PathBuf::from(HISTORY_DIR);
+    Place { path: directory.join(&name), temp: directory.join(format!("{name}.tmp")), directory }
+}
+
+/// What stands in the directory.
+#[derive(Default)]
+pub(super) struct Listing {
+    /// First and last record, and bytes; ascending.
+    pub(super) packs: Vec<(Lsn, Lsn, u64)>,
+    /// What was merged, and what was never finished.
+    pub(super) superfluous: Vec<PathBuf>,
+}
+
+pub(super) fn listing(disk: &DiskRef) -> Result<Listing> {
+    let directory = Path::new(HISTORY_DIR);
+    let listed = match disk.list(directory) {
+        Ok(listed) => listed,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Listing::default()),
+        Err(error) => return Err(Error::io("list", &disk.full_path(directory), error)),
+    };
+    let mut listing = Listing::default();
+    for entry in listed.into_iter().filter(|entry| !entry.is_dir) {
+        if let Some((first, last)) = range_in(&entry.name) {
+            listing.packs.push((first, last, entry.len));
+        } else if entry.name.strip_suffix(".tmp").is_some_and(|name| range_in(name).is_some()) {
+            listing.superfluous.push(directory.join(entry.name));
+        }
+    }
+    let all = listing.packs.clone();
+    listing.packs.retain(|(first, last, _)| {
+        let is_in = |(from, to, _): &(Lsn, Lsn, u64)| {
+            (from, to) != (first, last) && from <= first && last <= to
+        };
+        let merged = all.iter().any(is_in);
+        if merged {
+            listing.superfluous.push(place_of(*first, *last).path);
+        }
+        !merged
+    });
+    listing.packs.sort_unstable();
+    Ok(listing)
+}
+
+/// The first and the last record in `name`, if that is exactly how it is written.
+fn range_in(name: &str) -> Option<(Lsn, Lsn)> {
+    let (first, last) = name.strip_suffix(SUFFIX)?.split_once('-')?;
+    let lsn = |digits: &str| {
+        let is_ours = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_ours.then(|| digits.parse().ok().map(Lsn)).flatten()
+    };
+    Some((lsn(first)?, lsn(last)?)).filter(|(first, last)| first <= last)
+}
+
+/// The history files there are, ascending.
+///
+/// # Errors
+///
+/// [`Error::Corrupt`] if one is damaged.
+pub(crate) fn list(disk: &DiskRef) -> Result<Vec<Arc<Pack>>> {
+    let listing = listing(disk)?;
+    let open = |(first, last, bytes)| Pack::open(disk, first, last, bytes).map(Arc::new);
+    listing.packs.into_iter().map(open).collect()
+}
+
+/// Removes all history files.
+pub(crate) fn remove(disk: &DiskRef) -> Result<()> {
+    let listing = listing(disk)?;
+    let packs = listing.packs.iter().map(|(first, last, _)| place_of(*first, *last).path);
+    remove_paths(disk, packs.chain(listing.superfluous).collect())
+}
+
+pub(super) fn remove_paths(disk: &DiskRef, paths: Vec<PathBuf>) -> Result<()> {
+    for path in &paths {
+        match disk.remove(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => {
+                removed.map_err(|error| Error::io("remove", &disk.full_path(path), error))?;
+            }
+        }
+    }
+    if paths.is_empty() { Ok(()) } else { sync_directory(disk) }
+}
+
+pub(super) fn sync_directory(disk: &DiskRef) -> Result<()> {
+    let directory = Path::new(HISTORY_DIR);
+    disk.sync_dir(directory).map_err(|error| Error::io("sync", &disk.full_path(directory), error))
+}
+
+/// Makes the directory, durably, if there is none.
+pub(super) fn make_directory(disk: &DiskRef) -> Result<()> {
+    let (directory, root) = (Path::new(HISTORY_DIR), Path::new(""));
+    match disk.create_dir(directory) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) => return Err(Error::io("create", &disk.full_path(directory), error)),
+    }
+    disk.sync_dir(root).map_err(|error| Error::io("sync", &disk.full_path(root), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_has_one_name() {
+        let place = place_of(Lsn(7), Lsn(42));
+        let name = place.path.file_name().unwrap().to_str().unwrap();
+        assert_eq!(name, "00000000000000000007-00000000000000000042.history");
+        assert_eq!(range_in(name), Some((Lsn(7), Lsn(42))));
+        for other in [
+            "7-42.history",
+            "00000000000000000042-00000000000000000007.history",
+            "00000000000000000007-00000000000000000042.history.tmp",
+            "00000000000000000007.history",
+        ] {
+            assert_eq!(range_in(other), None, "{other}");
+        }
+    }
+}

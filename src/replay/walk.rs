@@ -1,0 +1,161 @@
+//! Following a run's chain back to its beginning.
+
+use std::sync::Arc;
+
+use super::pack::Pack;
+use super::run_log::{Beginning, Part, RunLog, Types, carried, each_entry, type_of, types_of};
+use crate::disk::DiskRef;
+use crate::error::{Damage, Error, Result};
+use crate::format::snapshot::CORE_TYPE_ID;
+use crate::id::{Lsn, RunId, SegmentId};
+use crate::wal::Finder;
+use crate::wal::names::segment_path;
+use crate::wal::scan::{SegmentReader, Step};
+
+/// Where records of runs are.
+pub(crate) struct Sources {
+    disk: DiskRef,
+    finder: Finder,
+    /// The first record in the log.
+    wal_first: Lsn,
+    /// Ascending.
+    packs: Vec<Arc<Pack>>,
+    /// Whose each WAL type is, in the segment that was read last.
+    types: Option<(SegmentId, Types)>,
+}
+
+impl Sources {
+    /// The log, and the history files before it.
+    pub(crate) fn new(
+        disk: &DiskRef,
+        mut finder: Finder,
+        packs: Vec<Arc<Pack>>,
+    ) -> Result<Sources> {
+        let wal_first = finder.first_lsn()?.unwrap_or(Lsn(u64::MAX));
+        Ok(Sources { disk: disk.clone(), finder, wal_first, packs, types: None })
+    }
+
+    /// The run's part of the record `lsn`, and of those before it that stand with it. `None`: it is
+    /// not kept.
+    fn part(&mut self, run: RunId, lsn: Lsn, log: &mut RunLog) -> Result<Option<Part>> {
+        if lsn < self.wal_first {
+            let pack = self.packs.iter().rev().find(|pack| pack.covers(lsn));
+            let Some(pack) = pack else { return Ok(None) };
+            log.note_catalog(pack.catalog());
+            return pack.part(run, lsn);
+        }
+        let Some(found) = self.finder.record(lsn)? else { return Ok(None) };
+        let types = match &self.types {
+            Some((segment, types)) if *segment == found.segment => types,
+            _ => {
+                log.note_catalog(found.catalog);
+                &self.types.insert((found.segment, types_of(found.catalog))).1
+            }
+        };
+        let at = (found.header.lsn, found.header.timestamp);
+        let place = (segment_path(found.segment), found.offset);
+        Part::of_record(run, found.body, types, at, place).map(Some)
+    }
+}
+
+/// Everything that `run` did up to its record `last`.
+///
+/// # Errors
+///
+/// [`Error::HistoryCut`] if a record is not kept any more.
+pub(crate) fn read_run(sources: &mut Sources, run: RunId, last: Lsn) -> Result<RunLog> {
+    let mut log = RunLog::default();
+    // From the last to the first.
+    let mut parts: Vec<Part> = Vec::new();
+    let (mut of, mut at) = (run, last);
+    // Where to stop in the record at which a run was forked.
+    let mut before: Option<(Lsn, u32)> = None;
+    loop {
+        if of == RunId::ROOT {
+            parts.push(read_root(sources, run, before, &mut log)?);
+            break;
+        }
+        let cut = |parts: &[Part]| {
+            let lsn_of = |part: &Part| part.entries.first().map(|(_, entry)| entry.lsn);
+            let left = parts.iter().rev().find_map(lsn_of).map(|first| (first, last));
+            Error::HistoryCut { run, lsn: at, left }
+        };
+        let Some(mut part) = sources.part(of, at, &mut log)? else { return Err(cut(&parts)) };
+        let beginning = part.before().map_err(|what| part.corrupt(what))?;
+        let first = part.entries.first().map_or(at, |(_, entry)| entry.lsn);
+        if let Some(before) = before.take() {
+            part.entries.retain(|(_, entry)| (entry.lsn, entry.index) < before);
+        }
+        match beginning {
+            Ok(Beginning::Empty) => at = Lsn::ZERO,
+            Ok(Beginning::Fork { parent, parent_lsn, lsn, index }) => {
+                (of, at) = (parent, parent_lsn);
+                before = Some((lsn, index));
+            }
+            Err(previous) if previous < first && previous > Lsn::ZERO => at = previous,
+            Err(previous) => {
+                let of = "previous LSN of a run";
+                let (found, expected) = (previous.0, first.0.saturating_sub(1));
+                let what = Damage::Value { of, found, expected };
+                return Err(part.corrupt(what));
+            }
+        }
+        parts.push(part);
+        if at == Lsn::ZERO {
+            break;
+        }
+    }
+    for part in parts.into_iter().rev() {
+        part.append_to(&mut log)?;
+    }
+    Ok(log)
+}
+
+/// What the root did up to an entry, but for what lives in the root only. The root has no chain: all of
+/// the log is read.
+fn read_root(
+    sources: &mut Sources,
+    run: RunId,
+    before: Option<(Lsn, u32)>,
+    log: &mut RunLog,
+) -> Result<Part> {
+    let (end, end_index) = before.unwrap_or((Lsn(u64::MAX), 0));
+    if sources.wal_first != Lsn::ZERO.next() {
+        let left = (sources.wal_first <= end).then_some((sources.wal_first, end));
+        return Err(Error::HistoryCut { run, lsn: Lsn::ZERO.next(), left });
+    }
+    let mut part = Part::default();
+    let mut reader = SegmentReader::default();
+    let ids: Vec<SegmentId> = sources.finder.segments().collect();
+    for id in ids {
+        reader.read(&sources.disk, id)?;
+        let (Some(ends), Some(mut records)) = (reader.ends(), reader.records()) else { break };
+        if ends.header.first_lsn > end {
+            break;
+        }
+        log.note_catalog(&ends.header.catalog);
+        let types = types_of(&ends.header.catalog);
+        let of_root_only = |type_id: u8| {
+            let rows = &ends.header.catalog.rows;
+            rows.iter().any(|row| row.type_id == type_id && row.root_only)
+        };
+        while let Step::Record(record) = records.step() {
+            let (lsn, timestamp) = (record.header.lsn, record.header.timestamp);
+            if lsn > end {
+                break;
+            }
+            each_entry(record.body, |of, index, entry| {
+                if of != RunId::ROOT || (lsn, index) >= (end, end_index) {
+                    return Ok(());
+                }
+                let type_id = type_of(&types, entry)?;
+                if type_id == CORE_TYPE_ID || !of_root_only(type_id) {
+                    part.entries.push((type_id, carried(entry, lsn, timestamp, index)));
+                }
+                Ok(())
+            })
+            .map_err(|what| Error::corrupt(reader.path(), record.offset as u64, what))?;
+        }
+    }
+    Ok(part)
+}
