@@ -442,6 +442,9 @@ mod tests {
         }
         let mut bytes = vec![0; RUN_ROW_LEN];
         bytes[16] = 1;
-        assert!(RunRow::decode(&bytes).is_err(), "an LSN of no parent");
+        let of_root = RunRow::decode(&bytes).unwrap().parent;
+        assert_eq!(of_root, Some((RunId::ROOT, Lsn(1))), "an LSN without a run is the root's");
+        bytes[8..24].rotate_left(8);
+        assert!(RunRow::decode(&bytes).is_err(), "a parent before every record");
     }
 }

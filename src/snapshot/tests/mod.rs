@@ -43,6 +43,8 @@ fn meta(lsn: u64, runs: &[u64]) -> SnapshotMeta {
         name: format!("run/{run}"),
     });
     SnapshotMeta {
+        kind: FileKind::Snapshot,
+        first_lsn: Lsn(0),
         database: DatabaseId(*b"0123456789abcdef"),
         epoch: Epoch(4),
         lsn: Lsn(lsn),
@@ -143,7 +145,13 @@ fn raw(run: RunId, content: &Content) -> RawInstance {
         }
         blocks.push(RawBlock { table: *table, bytes: builder.finish().1.into() });
     }
-    RawInstance { run, section_version: VERSION - 1, blocks, carried: content.carried.clone() }
+    RawInstance {
+        run,
+        section_version: VERSION - 1,
+        base: None,
+        blocks,
+        carried: content.carried.clone(),
+    }
 }
 
 fn write_model(disk: &DiskRef, meta: &SnapshotMeta, model: &Model) -> Result<WrittenSnapshot> {
