@@ -159,11 +159,12 @@ pub use freehold_macros::conformance;
 pub use freehold_macros::{Stored, operations, primitive, register, wal};
 pub use id::{DatabaseId, Epoch, Lsn, RunId, SegmentId, Timestamp};
 pub use primitive::{
-    Apply, Bytes, CLAIMS, Claim, Deferred, DeferredCell, Descriptor, Handle, LoggedEntry, MapIter,
-    MapRange, OpContext, OperationShape, Operations, OrdMap, OrdSet, Origin, PayloadTooLarge,
-    PayloadWriter, PrimitiveStorageExt, Registered, RowSink, SectionReader, SectionWriter, SetIter,
-    SetRange, Shape, Stored, StoredOwned, TableRows, TableWriter, Undecodable, UnknownOperation,
-    UnknownTable, Vector, VectorIter, primitive_for_wal_type, snapshot_primitive_ids, wal_ranges,
+    Apply, Bytes, CLAIMS, Change, ChangeKind, Changes, Claim, Deferred, DeferredCell, Descriptor,
+    Handle, LoggedEntry, MapIter, MapRange, OpContext, OperationShape, Operations, OrdMap, OrdSet,
+    Origin, PayloadTooLarge, PayloadWriter, PrimitiveStorageExt, Registered, RowSink,
+    SectionReader, SectionWriter, SetIter, SetRange, Shape, Stored, StoredOwned, TableRows,
+    TableWriter, Undecodable, UnknownOperation, UnknownTable, ValueRef, Vector, VectorIter,
+    primitive_for_wal_type, snapshot_primitive_ids, wal_ranges,
 };
 pub use recovery::{
     Behind, Control, Cut, DetachedPrimitive, Phase, PhaseTimes, PrimitiveEntries, Progress,

@@ -22,6 +22,8 @@ pub(crate) struct Claim {
     pub(crate) root_only: bool,
     pub(crate) section_version: Option<u32>,
     pub(crate) dropped: Vec<LitStr>,
+    /// What says how two states differ, if it is not the fields.
+    pub(crate) changes: Option<Expr>,
     pub(crate) locked: bool,
     pub(crate) krate: TokenStream,
 }
@@ -52,8 +54,13 @@ pub(crate) struct Field {
 
 /// What `#[index(..)]` says.
 pub(crate) enum Index {
-    /// What its value is, from the other fields.
-    Rebuilt(Expr),
+    /// What its value is.
+    Rebuilt {
+        /// From the other fields.
+        how: Expr,
+        /// From those and a state that this one was made of.
+        update: Option<Expr>,
+    },
     /// What brings it up to date with a view.
     Deferred(Expr),
 }

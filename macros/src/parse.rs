@@ -6,14 +6,14 @@
 //! conformance = Path "," Expr ["," "crate" "=" Path] [","]
 //! fact        = "id" "=" byte | "wal" "=" bytes | "name" "=" string | "was" "=" "[" strings "]"
 //!             | "scope" "=" "root" | "section_version" "=" number | "dropped" "=" "[" strings "]"
-//!             | "locked" | "crate" "=" Path
+//!             | "changes" "=" Expr | "locked" | "crate" "=" Path
 //! bytes       = some | "[" some ("," some)* [","] "]"
 //! some        = byte | byte "..=" byte
 //! operations  = [ "crate" "=" Path ]
 //! stored      = ("crate" "=" Path | "name" "=" string)*
 //! wal         = byte ("," "version" "=" number | "," "name" "=" string | "," "effect"
 //!             | "," "newest" | "," "replay_only")*
-//! index       = "rebuild" "=" Expr | "deferred" "=" Expr
+//! index       = "rebuild" "=" Expr ["," "update" "=" Expr] | "deferred" "=" Expr
 //! field       = ("was" "=" string | "name" "=" string | "from" "=" "|" Ident ":" Type "|" Expr)*
 //! ```
 
@@ -39,16 +39,18 @@ const CLAIM: &[Word] = &[
     ("scope", "scope = root"),
     ("section_version", "section_version = 2"),
     ("dropped", "dropped = [\"old_field\"]"),
+    ("changes", "changes = Notes::changes_since"),
     ("locked", "locked"),
     ("crate", "crate = fh"),
 ];
 
 /// What a primitive that is written by hand says in its trait, and not where it registers.
 const IN_THE_TRAIT: &[Word] = &[
-    ("was", "FORMER_NAMES"),
-    ("scope", "ROOT_ONLY"),
-    ("section_version", "SECTION_VERSION"),
-    ("dropped", "DROPPED_FIELDS"),
+    ("was", "const FORMER_NAMES"),
+    ("scope", "const ROOT_ONLY"),
+    ("section_version", "const SECTION_VERSION"),
+    ("dropped", "const DROPPED_FIELDS"),
+    ("changes", "fn changes"),
 ];
 
 /// Reads what a primitive claims. What is missing or wrong is noted and left out.
@@ -61,6 +63,7 @@ pub(crate) fn claim(arguments: TokenStream, by_hand: bool, errors: &mut Errors) 
         root_only: false,
         section_version: None,
         dropped: Vec::new(),
+        changes: None,
         locked: false,
         krate: quote!(::freehold),
     };
@@ -68,13 +71,9 @@ pub(crate) fn claim(arguments: TokenStream, by_hand: bool, errors: &mut Errors) 
     let facts = facts::facts(arguments, CLAIM, errors);
     let (no_id, no_wal) = (facts.lacks("id"), facts.lacks("wal"));
     for Fact { name, word, written, value } in facts.facts {
-        if by_hand
-            && let Some((_, constant)) = IN_THE_TRAIT.iter().find(|(other, _)| *other == word)
+        if by_hand && let Some((_, written)) = IN_THE_TRAIT.iter().find(|(other, _)| *other == word)
         {
-            errors.on(
-                &name,
-                format!("`{word}` is said in the trait: write `const {constant}` there"),
-            );
+            errors.on(&name, format!("`{word}` is said in the trait: write `{written}` there"));
             continue;
         }
         match (word, value) {
@@ -97,6 +96,7 @@ pub(crate) fn claim(arguments: TokenStream, by_hand: bool, errors: &mut Errors) 
                 claim.section_version = errors.keep(section_version(&value));
             }
             ("dropped", Value::Expr(value)) => claim.dropped = texts(&value, errors),
+            ("changes", Value::Expr(value)) => claim.changes = Some(value),
             ("locked", Value::Nothing) => claim.locked = true,
             ("crate", Value::Path(path)) => claim.krate = crate_path(&path),
             _ => errors.on(&name, wanting(word, written)),
@@ -296,10 +296,13 @@ fn section_version(expr: &Expr) -> syn::Result<u32> {
     }
 }
 
-/// `#[index(rebuild = ..)]`, `#[index(deferred = ..)]`.
+/// `#[index(rebuild = ..)]`, `#[index(rebuild = .., update = ..)]`, `#[index(deferred = ..)]`.
 pub(crate) fn index(tokens: TokenStream, at: &impl ToTokens, errors: &mut Errors) -> Option<Index> {
-    const INDEX: &[Word] =
-        &[("rebuild", "rebuild = |this| .."), ("deferred", "deferred = |this, index| ..")];
+    const INDEX: &[Word] = &[
+        ("rebuild", "rebuild = |this| .."),
+        ("deferred", "deferred = |this, index| .."),
+        ("update", "update = |this, base| .."),
+    ];
     const REMEDY: &str = "write how the index is rebuilt from the other fields: \
                           `#[index(rebuild = |this| ..)]`";
     const DEFERRED: &str = "write what brings the index up to date with a view: \
@@ -309,11 +312,19 @@ pub(crate) fn index(tokens: TokenStream, at: &impl ToTokens, errors: &mut Errors
     if facts.lacks("rebuild") && facts.lacks("deferred") {
         errors.on(at, REMEDY);
     }
-    let mut said = None;
-    for Fact { name, word, value, .. } in facts.facts {
+    let (mut said, mut updated) = (None, None);
+    for Fact { name, word, written, value } in facts.facts {
         let index = match (word, value) {
-            ("rebuild", Value::Expr(value)) => Index::Rebuilt(value),
+            ("rebuild", Value::Expr(how)) => Index::Rebuilt { how, update: None },
             ("deferred", Value::Expr(value)) => Index::Deferred(value),
+            ("update", Value::Expr(value)) => {
+                updated = Some((name, value));
+                continue;
+            }
+            ("update", _) => {
+                errors.on(&name, wanting(word, written));
+                continue;
+            }
             ("deferred", _) => {
                 errors.on(&name, DEFERRED);
                 continue;
@@ -331,6 +342,13 @@ pub(crate) fn index(tokens: TokenStream, at: &impl ToTokens, errors: &mut Errors
             );
         }
         said = Some(index);
+    }
+    match (&mut said, updated) {
+        (Some(Index::Rebuilt { update, .. }), Some((_, value))) => *update = Some(value),
+        (Some(Index::Deferred(_)), Some((name, _))) => {
+            errors.on(name, "an index that is deferred is built by the views: leave this out");
+        }
+        _ => {}
     }
     said
 }

@@ -1,8 +1,10 @@
 //! What a primitive is: the traits that the attributes implement, or an author by hand.
 
+use super::change::Changes;
 use super::context::OpContext;
 use super::deferred::DeferredCell;
 use super::handle::Handle;
+use super::held;
 use super::lock::Lock;
 use super::payload::PayloadWriter;
 use super::section::{SectionReader, SectionWriter};
@@ -78,6 +80,42 @@ pub trait PrimitiveStorageExt: Registered + Clone + Default + Send + Sync + 'sta
     /// The section is not one that this build writes.
     fn snapshot_deserialize(reader: &mut SectionReader<'_>) -> Result<Self, Reason>;
 
+    /// Writes what became of the state since `base`, with [`SectionWriter::changes`], and nothing of
+    /// a field that is the same. `false`, and nothing is written, if it cannot: then the whole state
+    /// is written. A primitive that has its own codec for the section leaves this as it is.
+    ///
+    /// # Errors
+    ///
+    /// Those of the writer.
+    fn snapshot_serialize_changes(
+        &self,
+        base: &Self,
+        writer: &mut SectionWriter<'_>,
+    ) -> Result<bool> {
+        let _ = (base, writer);
+        Ok(false)
+    }
+
+    /// Makes of `base` what [`snapshot_serialize_changes`](PrimitiveStorageExt::snapshot_serialize_changes)
+    /// wrote, in this version of the section. What did not change should be shared with `base`; as it
+    /// is given here nothing is, since the rows of the base are read once more.
+    ///
+    /// # Errors
+    ///
+    /// The section is not one that this build writes, or not for this base.
+    fn snapshot_deserialize_changes(
+        base: &Self,
+        reader: &mut SectionReader<'_>,
+    ) -> Result<Self, Reason> {
+        held::load_changes(base, reader)
+    }
+
+    /// What became of the state since `since`: see [`Change`](crate::Change). As it is given here it
+    /// tells of rows that only one of the two states writes, and is not cheap.
+    fn changes<'a>(&'a self, since: &'a Self) -> Changes<'a> {
+        held::changes(since, self)
+    }
+
     /// Builds what is derived. Called after every
     /// [`snapshot_deserialize`](PrimitiveStorageExt::snapshot_deserialize), before the first entry is
     /// applied.
@@ -87,6 +125,18 @@ pub trait PrimitiveStorageExt: Registered + Clone + Default + Send + Sync + 'sta
     /// The state is not sound.
     fn rebuild_indexes(&mut self) -> Result<(), Reason> {
         Ok(())
+    }
+
+    /// Brings what is derived up to date with this state, which
+    /// [`snapshot_deserialize_changes`](PrimitiveStorageExt::snapshot_deserialize_changes) made of
+    /// `base`. As it is given here, by building it all.
+    ///
+    /// # Errors
+    ///
+    /// The state is not sound.
+    fn update_indexes(&mut self, base: &Self) -> Result<(), Reason> {
+        let _ = base;
+        self.rebuild_indexes()
     }
 
     /// Shows each [`Deferred`](crate::Deferred) of it to `each`, by which the engine opens the one

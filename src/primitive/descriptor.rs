@@ -3,7 +3,8 @@
 //! - [`Descriptor::replay`] is one indirect call for all entries it is given; inside, the loop calls the
 //!   primitive's own code directly. It is the only such loop, so that the code can be inlined there.
 //! - A panic in an operation at replay is caught here and names the operation.
-//! - Deferred indexes are opened here and nowhere else: in the clone that is published.
+//! - Deferred indexes are opened here and nowhere else: in the clone that is published. A state that
+//!   goes its own way from here has its own.
 //! - A state of another type never counts as an empty one: the functions panic.
 
 use std::any::Any;
@@ -11,6 +12,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::change::Changes;
 use super::context::LoggedEntry;
 use super::contract::{OperationShape, PrimitiveStorageExt};
 use super::handle::Live;
@@ -75,6 +77,11 @@ struct Functions {
     replay: fn(&mut Instance, &LoggedEntries<'_>) -> Result<(), Error>,
     save: fn(&Frozen, &mut SectionWriter<'_>) -> Result<()>,
     load: fn(&mut SectionReader<'_>) -> Result<Instance, Reason>,
+    fork: fn(&Instance) -> Instance,
+    thaw: fn(&Frozen) -> Instance,
+    changes: for<'a> fn(&'a Frozen, &'a Frozen) -> Changes<'a>,
+    save_changes: fn(&Frozen, &Frozen, &mut SectionWriter<'_>) -> Result<bool>,
+    load_changes: fn(&Instance, &mut SectionReader<'_>) -> Result<Instance, Reason>,
 }
 
 /// A shape that lives as long as the program.
@@ -111,6 +118,11 @@ impl Descriptor {
                 replay: replay::<P>,
                 save: save::<P>,
                 load: load::<P>,
+                fork: fork::<P>,
+                thaw: thaw::<P>,
+                changes: changes::<P>,
+                save_changes: save_changes::<P>,
+                load_changes: load_changes::<P>,
             },
         }
     }
@@ -280,6 +292,51 @@ impl Descriptor {
     }
 }
 
+/// How states come of each other.
+#[cfg_attr(
+    not(any(test, feature = "testing")),
+    expect(dead_code, reason = "forks and diffs are not yet in the engine")
+)]
+impl Descriptor {
+    /// An instance like this one, that goes its own way.
+    pub(crate) fn fork(&self, instance: &Instance) -> Instance {
+        (self.functions.fork)(instance)
+    }
+
+    /// An instance that goes on from a frozen state.
+    pub(crate) fn thaw(&self, frozen: &Frozen) -> Instance {
+        (self.functions.thaw)(frozen)
+    }
+
+    /// What became of the state since `since`.
+    pub(crate) fn changes<'a>(&self, since: &'a Frozen, now: &'a Frozen) -> Changes<'a> {
+        (self.functions.changes)(since, now)
+    }
+
+    /// Writes what became of the state since `base`; `false`, and nothing, if it cannot be said so.
+    /// The base must be one that wrote rows: without them it is an instance's first state, which
+    /// another version of the primitive may not have had.
+    pub(crate) fn save_changes(
+        &self,
+        base: &Frozen,
+        now: &Frozen,
+        writer: &mut SectionWriter<'_>,
+    ) -> Result<bool> {
+        (self.functions.save_changes)(base, now, writer)
+    }
+
+    /// Reads what [`save_changes`](Descriptor::save_changes) wrote in this version of the section,
+    /// and brings the indexes up to date. For other versions, [`load`](Descriptor::load) with a
+    /// reader of layers.
+    pub(crate) fn load_changes(
+        &self,
+        base: &Instance,
+        reader: &mut SectionReader<'_>,
+    ) -> Result<Instance, Reason> {
+        (self.functions.load_changes)(base, reader)
+    }
+}
+
 fn catalog_operation(operation: &OperationShape) -> CatalogOperation {
     CatalogOperation {
         wal_type: operation.wal_type,
@@ -383,6 +440,58 @@ fn load<P: PrimitiveStorageExt>(reader: &mut SectionReader<'_>) -> Result<Instan
     let mut value = P::snapshot_deserialize(reader)?;
     value.rebuild_indexes()?;
     Ok(Instance::new(value))
+}
+
+/// An instance with deferred indexes of its own.
+fn apart<P: PrimitiveStorageExt>(mut value: P) -> Instance {
+    value.each_deferred(&mut |deferred| deferred.renew());
+    Instance::new(value)
+}
+
+fn fork<P: PrimitiveStorageExt>(instance: &Instance) -> Instance {
+    match instance.get::<P>() {
+        Some(value) => apart(value.clone()),
+        None => mixed_up::<P>(),
+    }
+}
+
+fn thaw<P: PrimitiveStorageExt>(frozen: &Frozen) -> Instance {
+    match frozen.get::<P>() {
+        Some(value) => apart(value.clone()),
+        None => mixed_up::<P>(),
+    }
+}
+
+fn changes<'a, P: PrimitiveStorageExt>(since: &'a Frozen, now: &'a Frozen) -> Changes<'a> {
+    match (since.get::<P>(), now.get::<P>()) {
+        (Some(since), Some(now)) => now.changes(since),
+        _ => mixed_up::<P>(),
+    }
+}
+
+fn save_changes<P: PrimitiveStorageExt>(
+    base: &Frozen,
+    now: &Frozen,
+    writer: &mut SectionWriter<'_>,
+) -> Result<bool> {
+    match (base.get::<P>(), now.get::<P>()) {
+        (Some(base), Some(now)) => now.snapshot_serialize_changes(base, writer),
+        _ => mixed_up::<P>(),
+    }
+}
+
+fn load_changes<P: PrimitiveStorageExt>(
+    base: &Instance,
+    reader: &mut SectionReader<'_>,
+) -> Result<Instance, Reason> {
+    let Some(base) = base.get::<P>() else { mixed_up::<P>() };
+    // What did not change has its indexes already.
+    if reader.is_empty() {
+        return Ok(apart(base.clone()));
+    }
+    let mut value = P::snapshot_deserialize_changes(base, reader)?;
+    value.update_indexes(base)?;
+    Ok(apart(value))
 }
 
 fn replay<P: PrimitiveStorageExt>(

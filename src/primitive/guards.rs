@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use super::change::Changes;
 use super::context::OpContext;
 use super::contract::{
     OperationShape, Operations, PrimitiveStorageExt, Registered, UnknownOperation,
@@ -281,4 +282,18 @@ pub fn build_deferred<P, T>(how: fn(&P, &T), primitive: &P, index: &T) {
 /// no types written.
 pub fn rebuild<P, T>(how: fn(&P) -> T, primitive: &P) -> T {
     how(primitive)
+}
+
+/// The value of an index, from what it was in the state that this one was made of.
+pub fn update<P, T>(how: fn(&P, &P) -> T, primitive: &P, base: &P) -> T {
+    how(primitive, base)
+}
+
+/// How two states differ, by the function that the attribute gives.
+pub fn changes_by<'a, P>(
+    how: for<'b> fn(&'b P, &'b P) -> Changes<'b>,
+    primitive: &'a P,
+    since: &'a P,
+) -> Changes<'a> {
+    how(primitive, since)
 }

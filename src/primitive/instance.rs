@@ -13,7 +13,7 @@ use super::handle::Live;
 pub(crate) struct Instance(Box<dyn Any + Send + Sync>);
 
 impl Instance {
-    pub(super) fn new<P: Clone + Send + Sync + 'static>(value: P) -> Instance {
+    pub(crate) fn new<P: Clone + Send + Sync + 'static>(value: P) -> Instance {
         Instance(Box::new(Live::new(value)))
     }
 
@@ -37,7 +37,7 @@ impl Instance {
 pub(crate) struct Frozen(Arc<dyn Any + Send + Sync>);
 
 impl Frozen {
-    pub(super) fn new<P: Send + Sync + 'static>(value: P) -> Frozen {
+    pub(crate) fn new<P: Send + Sync + 'static>(value: P) -> Frozen {
         Frozen(Arc::new(value))
     }
 

@@ -5,6 +5,7 @@
 //! - Nothing changes its state but an operation that stands in the log.
 //! - Nothing here does I/O.
 
+mod change;
 mod claims;
 mod collections;
 mod context;
@@ -13,6 +14,7 @@ mod deferred;
 mod descriptor;
 mod guards;
 mod handle;
+mod held;
 mod instance;
 pub(crate) mod json;
 mod lock;
@@ -25,6 +27,7 @@ mod stored;
 mod sum;
 mod text;
 
+pub use change::{Change, ChangeKind, Changes, ValueRef};
 pub use claims::{CLAIMS, Claim, primitive_for_wal_type, snapshot_primitive_ids, wal_ranges};
 pub use collections::{
     Bytes, MapIter, MapRange, OrdMap, OrdSet, SetIter, SetRange, Vector, VectorIter,
@@ -68,8 +71,8 @@ pub mod private {
     pub use super::guards::{
         Called, Claims, HandleOfPrimitive, HasOperations, IsHandle, Logged, NotResult,
         OperationError, Probe, ResultOf, Unregistered, WithoutHandle, assert_distinct,
-        build_deferred, claims, convert, crate_of, fresh, is_named_as_claimed,
-        is_registered_as_claimed, reason, rebuild, unknown_operation,
+        build_deferred, changes_by, claims, convert, crate_of, fresh, is_named_as_claimed,
+        is_registered_as_claimed, reason, rebuild, unknown_operation, update,
     };
     pub use super::lock::Lock;
     pub use super::section::Rows;

@@ -5,6 +5,9 @@
 //! - Tables come in the order of the fields, each once; rows in the order of the collection. So the
 //!   same state gives the same rows.
 //! - A table that no field of this build has is refused: to ignore it would be to lose it.
+//! - A section may be written as changes to another one, the base: then a table holds what became of
+//!   a field, and a field that did not change has none. A reader of layers reads the base first, and
+//!   what is above it as changes.
 //! - The same calls write and read rows as archives, or as JSON for an export; a primitive cannot
 //!   tell which. Only where something exports is the second way compiled at all.
 
@@ -90,6 +93,15 @@ impl<'a> SectionWriter<'a> {
     /// Those of the disk.
     pub fn field<T: Stored>(&mut self, tag: u32, value: &T) -> Result<()> {
         value.save(&mut TableWriter { section: self, tag })
+    }
+
+    /// Writes what became of a field since `base`, nothing if it is the same.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk.
+    pub fn changes<T: Stored>(&mut self, tag: u32, value: &T, base: &T) -> Result<()> {
+        value.save_changes(base, &mut TableWriter { section: self, tag })
     }
 }
 
@@ -192,6 +204,12 @@ pub struct TableRows<'a> {
 
 /// Reads the state of one instance.
 pub struct SectionReader<'a> {
+    /// The base, then changes, each to what is below.
+    layers: Vec<Layer<'a>>,
+}
+
+/// Tables, and which of them were read.
+struct Layer<'a> {
     tables: Tables<'a>,
     taken: Vec<bool>,
 }
@@ -235,8 +253,27 @@ impl<'a> SectionReader<'a> {
         SectionReader::of(Tables::Json(rows))
     }
 
+    /// A reader of a section that was written in parts: the first has all tables, each other one the
+    /// changes to those below it. Every field is read as what it became in the end.
+    #[must_use]
+    pub fn layered(layers: &[&'a [TableRows<'a>]]) -> SectionReader<'a> {
+        SectionReader {
+            layers: layers.iter().map(|tables| Layer::of(Tables::Archived(tables))).collect(),
+        }
+    }
+
     fn of(tables: Tables<'a>) -> SectionReader<'a> {
-        SectionReader { taken: vec![false; tables.count()], tables }
+        SectionReader { layers: vec![Layer::of(tables)] }
+    }
+
+    /// A reader of the changes that this one reads, on top of `base`.
+    pub(super) fn on_top_of<'b>(&self, base: &'b [TableRows<'b>]) -> SectionReader<'b>
+    where
+        'a: 'b,
+    {
+        let above = self.layers.iter().map(|layer| Layer::of(layer.tables));
+        let base = Layer::of(Tables::Archived(base));
+        SectionReader { layers: std::iter::once(base).chain(above).collect() }
     }
 
     /// The bytes that [`SectionWriter::bytes`] wrote.
@@ -245,7 +282,8 @@ impl<'a> SectionReader<'a> {
     ///
     /// There are none: the section was written by fields.
     pub fn bytes(&mut self) -> Result<Vec<u8>, Reason> {
-        let mut rows = self.take(BYTES_TABLE).ok_or(Undecodable)?;
+        let base = self.layers.first_mut().and_then(|layer| layer.take(BYTES_TABLE));
+        let mut rows = base.ok_or(Undecodable)?;
         let mut bytes = Vec::new();
         while let Some(row) = rows.bytes() {
             bytes.extend_from_slice(&row?);
@@ -260,16 +298,43 @@ impl<'a> SectionReader<'a> {
     ///
     /// The rows are not of this type.
     pub fn field<T: Stored>(&mut self, tag: u32) -> Result<Option<T::Loaded<'a>>, Reason> {
-        let mut rows = match self.take(tag) {
-            Some(rows) => rows,
-            None if T::ROWS => Rows::none(),
-            None => return Ok(None),
+        let mut layers = self.layers.iter_mut().map(|layer| layer.take(tag));
+        let base = match layers.next().flatten() {
+            Some(rows) => Some(rows),
+            None if T::ROWS => Some(Rows::none()),
+            None => None,
         };
-        let value = T::restore(&mut rows)?;
-        if !rows.is_at_end() {
-            return Err(Undecodable.into());
+        let mut loaded = match base {
+            Some(rows) => Some(rows.all(T::restore)?),
+            None => None,
+        };
+        for rows in layers.flatten() {
+            loaded = Some(match loaded {
+                Some(mut value) => {
+                    rows.all(|rows| T::restore_changes(&mut value, rows))?;
+                    value
+                }
+                // What is no collection is written whole.
+                None => rows.all(T::restore)?,
+            });
         }
-        Ok(Some(value))
+        Ok(loaded)
+    }
+
+    /// Reads what [`SectionWriter::changes`] wrote of a field, which is its base's value now.
+    ///
+    /// # Errors
+    ///
+    /// The rows are not of this type, or are changes to another base.
+    pub fn changes<T: Stored>(
+        &mut self,
+        tag: u32,
+        field: &mut T::Loaded<'a>,
+    ) -> Result<(), Reason> {
+        for rows in self.layers.iter_mut().filter_map(|layer| layer.take(tag)) {
+            rows.all(|rows| T::restore_changes(field, rows))?;
+        }
+        Ok(())
     }
 
     /// Says that all fields were read.
@@ -278,11 +343,15 @@ impl<'a> SectionReader<'a> {
     ///
     /// [`UnknownTable`]: there is a table that none of them is.
     pub fn finish(&mut self) -> Result<(), Reason> {
-        let left = self.taken.iter().position(|taken| !taken);
-        match left.and_then(|at| self.tables.tag(at)) {
+        match self.layers.iter().find_map(Layer::left) {
             Some(tag) => Err(UnknownTable { tag }.into()),
             None => Ok(()),
         }
+    }
+
+    /// Whether there is no table at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.layers.iter().all(|layer| layer.tables.count() == 0)
     }
 
     /// Reads a field that older sections have and this build turns into another. `None` if this one
@@ -292,7 +361,7 @@ impl<'a> SectionReader<'a> {
     ///
     /// The rows are not of this type.
     pub fn former_field<T: Stored>(&mut self, tag: u32) -> Result<Option<T::Loaded<'a>>, Reason> {
-        if (0..self.tables.count()).all(|at| self.tables.tag(at) != Some(tag)) {
+        if self.layers.iter().all(|layer| !layer.has(tag)) {
             return Ok(None);
         }
         self.field::<T>(tag)
@@ -300,9 +369,22 @@ impl<'a> SectionReader<'a> {
 
     /// Gives up what older sections have in this table.
     pub fn drop_table(&mut self, tag: u32) {
-        if let Some(rows) = self.take(tag) {
-            rows.skip();
-        }
+        self.layers.iter_mut().filter_map(|layer| layer.take(tag)).for_each(Rows::skip);
+    }
+}
+
+impl<'a> Layer<'a> {
+    fn of(tables: Tables<'a>) -> Layer<'a> {
+        Layer { taken: vec![false; tables.count()], tables }
+    }
+
+    fn has(&self, tag: u32) -> bool {
+        (0..self.tables.count()).any(|at| self.tables.tag(at) == Some(tag))
+    }
+
+    /// A table that was not read.
+    fn left(&self) -> Option<u32> {
+        self.taken.iter().position(|taken| !taken).and_then(|at| self.tables.tag(at))
     }
 
     fn take(&mut self, tag: u32) -> Option<Rows<'a>> {
@@ -408,6 +490,15 @@ impl<'a> Rows<'a> {
             return self.json(|row| value_of(row)?.bytes().map(std::borrow::Cow::Owned));
         }
         Some(self.archived()?.map(std::borrow::Cow::Borrowed))
+    }
+
+    /// What `read` makes of the rows, which must be all of them.
+    fn all<T>(
+        mut self,
+        read: impl FnOnce(&mut Rows<'a>) -> Result<T, Undecodable>,
+    ) -> Result<T, Undecodable> {
+        let read = read(&mut self)?;
+        if self.is_at_end() { Ok(read) } else { Err(Undecodable) }
     }
 
     fn is_at_end(&mut self) -> bool {

@@ -131,6 +131,13 @@ macro_rules! sum {
                     _ => Err(json.no_variant(&[$(stringify!($variant)),*])),
                 }
             }
+
+            fn is_same(&self, other: &Self) -> bool {
+                match (self, other) {
+                    $((Sum::$variant(one), Sum::$variant(other)) => one.is_same(other),)*
+                    _ => false,
+                }
+            }
         }
     };
 }

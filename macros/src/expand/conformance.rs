@@ -18,6 +18,7 @@ const RULES: &[&str] = &[
     "AnExportHoldsEverything",
     "ASnapshotHoldsNoIndex",
     "ASnapshotAndTheRestOfTheLogEqualAllOfIt",
+    "ChangesLeadFromOneStateToAnother",
     "CutBytesAreNoPanic",
     "ACrashLeavesAPrefix",
     "ItIsCarriedThroughWhileItIsDetached",

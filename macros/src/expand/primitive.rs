@@ -56,6 +56,48 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
             }
         }
     });
+    let change_saves = stored.iter().map(|field| {
+        let Field { member, table, ty, cfgs, .. } = field;
+        let value = as_itself(&private, ty, quote!(&self.#member));
+        let before = as_itself(&private, ty, quote!(&base.#member));
+        let write = placed(quote!(::changes), spot(ty));
+        let section_writer = placed(quote!(#krate::SectionWriter), spot(ty));
+        quote! {
+            #(#cfgs)*
+            #section_writer #write(
+                writer,
+                const { #private::table_tag(#table) },
+                #value,
+                #before,
+            )?;
+        }
+    });
+    let change_loads = stored.iter().map(|field| {
+        let Field { member, table, ty, cfgs, .. } = field;
+        let ty = itself(&private, ty);
+        quote! {
+            #(#cfgs)*
+            reader.changes::<#ty>(const { #private::table_tag(#table) }, &mut loaded.#member)?;
+        }
+    });
+    let field_changes = stored.iter().map(|field| {
+        let Field { member, table, ty, cfgs, .. } = field;
+        let value = as_itself(&private, ty, quote!(&self.#member));
+        let before = as_itself(&private, ty, quote!(&since.#member));
+        let of = placed(quote!(#private::Stored::changes), spot(ty));
+        quote! {
+            #(#cfgs)*
+            let changes = changes.and(#of(#value, #before, #table));
+        }
+    });
+    let changes = match &claim.changes {
+        Some(how) => quote!(#private::changes_by::<Self>(#how, self, since)),
+        None => quote! {
+            let changes = #krate::Changes::none();
+            #(#field_changes)*
+            changes
+        },
+    };
     let formers: Vec<(&Field, &Former)> =
         stored.iter().filter_map(|field| Some((*field, field.former.as_ref()?))).collect();
     let conversions = formers.iter().map(|(field, former)| {
@@ -87,16 +129,24 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
         let Field { table, cfgs, .. } = field;
         quote!(#(#cfgs)* #private::table_tag(#table))
     });
-    let rebuilds = fields.iter().filter_map(|field| {
-        let Field { member, ty, cfgs, .. } = field;
-        let Some(Index::Rebuilt(how)) = &field.index else { return None };
-        Some(quote! {
-            #(#cfgs)*
-            {
-                self.#member = #private::rebuild::<Self, #ty>(#how, self);
-            }
+    let private = &private;
+    let rebuilt = |updated: bool| {
+        fields.iter().filter_map(move |field| {
+            let Field { member, ty, cfgs, .. } = field;
+            let Some(Index::Rebuilt { how, update }) = &field.index else { return None };
+            let index = match update.as_ref().filter(|_| updated) {
+                Some(update) => quote!(#private::update::<Self, #ty>(#update, self, base)),
+                None => quote!(#private::rebuild::<Self, #ty>(#how, self)),
+            };
+            Some(quote! {
+                #(#cfgs)*
+                {
+                    self.#member = #index;
+                }
+            })
         })
-    });
+    };
+    let (rebuilds, updates) = (rebuilt(false), rebuilt(true));
 
     let deferred = || {
         fields.iter().filter_map(|field| match &field.index {
@@ -197,8 +247,39 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
                 ::core::result::Result::Ok(loaded)
             }
 
+            fn snapshot_serialize_changes(
+                &self,
+                base: &Self,
+                writer: &mut #krate::SectionWriter<'_>,
+            ) -> #krate::Result<bool> {
+                #(#change_saves)*
+                ::core::result::Result::Ok(true)
+            }
+
+            fn snapshot_deserialize_changes(
+                base: &Self,
+                reader: &mut #krate::SectionReader<'_>,
+            ) -> ::core::result::Result<Self, #krate::Reason> {
+                let #mutable loaded: Self = ::core::clone::Clone::clone(base);
+                #(#change_loads)*
+                reader.finish()?;
+                ::core::result::Result::Ok(loaded)
+            }
+
+            fn changes<'a>(&'a self, since: &'a Self) -> #krate::Changes<'a> {
+                #changes
+            }
+
             fn rebuild_indexes(&mut self) -> ::core::result::Result<(), #krate::Reason> {
                 #(#rebuilds)*
+                ::core::result::Result::Ok(())
+            }
+
+            fn update_indexes(
+                &mut self,
+                base: &Self,
+            ) -> ::core::result::Result<(), #krate::Reason> {
+                #(#updates)*
                 ::core::result::Result::Ok(())
             }
 

@@ -172,6 +172,14 @@ fn implementation(
                 ) -> ::core::result::Result<Self::Loaded<'a>, #private::Misfit> {
                     #read
                 }
+
+                fn is_same(&self, other: &Self) -> bool {
+                    let value = self;
+                    let lent: #lent = #lend;
+                    let value = other;
+                    let other: #lent = #lend;
+                    #private::Stored::is_same(&lent, &other)
+                }
             }
         };
     }
@@ -233,6 +241,12 @@ fn stands_for(private: &TokenStream, item: &DeriveInput, label: &str, via: &Type
                     let via = #private::Json::read::<#via>(json)?;
                     <Self as ::core::convert::TryFrom<#via>>::try_from(via)
                         .map_err(|_| #private::Json::misfit(json, #expected))
+                }
+
+                fn is_same(&self, other: &Self) -> bool {
+                    let via = <#via as ::core::convert::From<&Self>>::from(self);
+                    let other = <#via as ::core::convert::From<&Self>>::from(other);
+                    #private::Stored::is_same(&via, &other)
                 }
             }
         };

@@ -1,12 +1,17 @@
 //! An ordered map.
+//!
+//! - What two maps share is passed over by the node when they are compared, whatever is in it.
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::{Index, RangeBounds};
 
+use imbl::ordmap::DiffItem;
 use imbl::shared_ptr::DefaultSharedPtr;
 
-use super::iterator;
+use super::{Apart, iterator};
 
 /// A map in the order of its keys. A clone costs nothing and shares everything until one of the two
 /// changes.
@@ -21,19 +26,33 @@ use super::iterator;
 /// assert_eq!((before.len(), map.len()), (1, 2));
 /// assert_eq!(map.get("two"), Some(&2));
 /// ```
-#[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OrdMap<K, V>(imbl::OrdMap<K, V>)
+pub struct OrdMap<K, V>(imbl::OrdMap<K, Value<V>>)
 where
     K: Ord;
 
+/// A value, as `imbl` sees it: equal to none. So `imbl` tells every pair that does not lie in a node
+/// that two maps share, and asks no value whether it can be compared.
+#[derive(Clone)]
+pub(super) struct Value<V>(pub(super) V);
+
+impl<V> PartialEq for Value<V> {
+    fn eq(&self, _: &Value<V>) -> bool {
+        false
+    }
+}
+
 /// The pairs of an [`OrdMap`], from either end.
-pub struct MapIter<'a, K, V>(imbl::ordmap::Iter<'a, K, V, DefaultSharedPtr>);
+pub struct MapIter<'a, K, V>(imbl::ordmap::Iter<'a, K, Value<V>, DefaultSharedPtr>);
 
 /// Some neighbouring pairs of an [`OrdMap`], from either end.
-pub struct MapRange<'a, K, V>(imbl::ordmap::RangedIter<'a, K, V, DefaultSharedPtr>);
+pub struct MapRange<'a, K, V>(imbl::ordmap::RangedIter<'a, K, Value<V>, DefaultSharedPtr>);
 
-iterator!(MapIter<K, V>, (&'a K, &'a V));
-iterator!(MapRange<K, V>, (&'a K, &'a V));
+iterator!(MapIter<K, V>, (&'a K, &'a V), pair);
+iterator!(MapRange<K, V>, (&'a K, &'a V), pair);
+
+fn pair<'a, K, V>((key, value): (&'a K, &'a Value<V>)) -> (&'a K, &'a V) {
+    (key, &value.0)
+}
 
 impl<K, V> ExactSizeIterator for MapIter<'_, K, V> {}
 
@@ -74,7 +93,7 @@ impl<K: Ord, V> OrdMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.0.get(key)
+        self.0.get(key).map(|value| &value.0)
     }
 
     /// The key as it is kept, and its value.
@@ -83,7 +102,7 @@ impl<K: Ord, V> OrdMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.0.get_key_value(key)
+        self.0.get_key_value(key).map(pair)
     }
 
     /// Whether there is a value for `key`.
@@ -98,13 +117,13 @@ impl<K: Ord, V> OrdMap<K, V> {
     /// The pair with the least key.
     #[must_use]
     pub fn first_key_value(&self) -> Option<(&K, &V)> {
-        self.0.get_min().map(|(key, value)| (key, value))
+        self.0.get_min().map(|(key, value)| (key, &value.0))
     }
 
     /// The pair with the greatest key.
     #[must_use]
     pub fn last_key_value(&self) -> Option<(&K, &V)> {
-        self.0.get_max().map(|(key, value)| (key, value))
+        self.0.get_max().map(|(key, value)| (key, &value.0))
     }
 
     /// All pairs, in the order of the keys.
@@ -140,12 +159,25 @@ impl<K: Ord, V> OrdMap<K, V> {
     pub fn clear(&mut self) {
         self.0.clear();
     }
+
+    /// The pairs that this map and `since` may not have in common, in the order of the keys. Of what
+    /// lies in nodes that they share, nothing is looked at.
+    pub(in crate::primitive) fn apart<'a>(
+        &'a self,
+        since: &'a OrdMap<K, V>,
+    ) -> impl Iterator<Item = Apart<(&'a K, &'a V)>> {
+        since.0.diff(&self.0).map(|item| match item {
+            DiffItem::Remove(key, value) => Apart::Before(pair((key, value))),
+            DiffItem::Add(key, value) => Apart::After(pair((key, value))),
+            DiffItem::Update { old, new } => Apart::Both(pair(old), pair(new)),
+        })
+    }
 }
 
 impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
     /// Sets the value of `key` and returns the one it replaced.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
-        self.0.insert(key, value)
+        self.0.insert(key, Value(value)).map(|value| value.0)
     }
 
     /// Removes `key` and returns its value.
@@ -153,7 +185,7 @@ impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.0.remove(key)
+        self.0.remove(key).map(|value| value.0)
     }
 
     /// The value of `key`, to change it.
@@ -162,24 +194,24 @@ impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.0.get_mut(key)
+        self.0.get_mut(key).map(|value| &mut value.0)
     }
 
     /// The value of `key`, to change it; `default` makes one if there is none.
     pub fn get_or_insert_with(&mut self, key: K, default: impl FnOnce() -> V) -> &mut V {
-        self.0.entry(key).or_insert_with(default)
+        &mut self.0.entry(key).or_insert_with(|| Value(default())).0
     }
 
     /// Removes and returns the pair with the least key.
     pub fn pop_first(&mut self) -> Option<(K, V)> {
         let key = self.first_key_value()?.0.clone();
-        self.0.remove_with_key(&key)
+        self.0.remove_with_key(&key).map(|(key, value)| (key, value.0))
     }
 
     /// Removes and returns the pair with the greatest key.
     pub fn pop_last(&mut self) -> Option<(K, V)> {
         let key = self.last_key_value()?.0.clone();
-        self.0.remove_with_key(&key)
+        self.0.remove_with_key(&key).map(|(key, value)| (key, value.0))
     }
 
     /// Keeps the pairs for which `keep` says so.
@@ -204,6 +236,33 @@ impl<K: Ord, V> Clone for OrdMap<K, V> {
 impl<K: Ord, V> Default for OrdMap<K, V> {
     fn default() -> Self {
         OrdMap::new()
+    }
+}
+
+impl<K: Ord, V: PartialEq> PartialEq for OrdMap<K, V> {
+    fn eq(&self, other: &Self) -> bool {
+        let is_equal = |apart| matches!(apart, Apart::Both((_, one), (_, other)) if one == other);
+        self.len() == other.len() && self.apart(other).all(is_equal)
+    }
+}
+
+impl<K: Ord, V: Eq> Eq for OrdMap<K, V> {}
+
+impl<K: Ord, V: PartialOrd> PartialOrd for OrdMap<K, V> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.iter().partial_cmp(other.iter())
+    }
+}
+
+impl<K: Ord, V: Ord> Ord for OrdMap<K, V> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+impl<K: Ord + Hash, V: Hash> Hash for OrdMap<K, V> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.iter().for_each(|pair| pair.hash(state));
     }
 }
 
@@ -235,7 +294,7 @@ impl<K: Ord + Clone, V: Clone> FromIterator<(K, V)> for OrdMap<K, V> {
 impl<K: Ord + Clone, V: Clone> Extend<(K, V)> for OrdMap<K, V> {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, pairs: I) {
         for (key, value) in pairs {
-            self.0.insert(key, value);
+            self.0.insert(key, Value(value));
         }
     }
 }

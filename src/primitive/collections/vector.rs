@@ -5,7 +5,7 @@ use std::ops::Index;
 
 use imbl::shared_ptr::DefaultSharedPtr;
 
-use super::iterator;
+use super::{Apart, iterator};
 
 /// A sequence. A clone costs nothing and shares everything until one of the two changes.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,7 +14,7 @@ pub struct Vector<T>(imbl::Vector<T>);
 /// The elements of a [`Vector`], from either end.
 pub struct VectorIter<'a, T>(imbl::vector::Iter<'a, T, DefaultSharedPtr>);
 
-iterator!(VectorIter<T>, &'a T);
+iterator!(VectorIter<T>, &'a T, std::convert::identity);
 
 impl<T> ExactSizeIterator for VectorIter<'_, T> {}
 
@@ -70,6 +70,75 @@ impl<T> Vector<T> {
     /// Removes everything.
     pub fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// The places at which this sequence and `since` may not have the same, with what is there, in
+    /// order. Chunks that both have at the same place are passed over.
+    pub(in crate::primitive) fn apart<'a>(
+        &'a self,
+        since: &'a Vector<T>,
+    ) -> impl Iterator<Item = (u64, Apart<&'a T>)> {
+        let is_shared = self.0.ptr_eq(&since.0);
+        let both = (!is_shared).then(|| [&since.0, &self.0].map(Chunks::of));
+        let mut index = 0;
+        both.into_iter().flat_map(move |[mut before, mut after]| {
+            std::iter::from_fn(move || {
+                let shared = before.pass_shared(&mut after);
+                index += shared as u64;
+                let apart = match (before.next(), after.next()) {
+                    (Some(before), Some(after)) => Apart::Both(before, after),
+                    (Some(before), None) => Apart::Before(before),
+                    (None, Some(after)) => Apart::After(after),
+                    (None, None) => return None,
+                };
+                let at = index;
+                index += 1;
+                Some((at, apart))
+            })
+        })
+    }
+}
+
+/// The elements of a sequence, as they lie in memory.
+struct Chunks<'a, T> {
+    chunk: &'a [T],
+    rest: imbl::vector::Chunks<'a, T, DefaultSharedPtr>,
+}
+
+impl<'a, T> Chunks<'a, T> {
+    fn of(vector: &'a imbl::Vector<T>) -> Chunks<'a, T> {
+        Chunks { chunk: &[], rest: vector.leaves() }
+    }
+
+    fn next(&mut self) -> Option<&'a T> {
+        let (first, rest) = self.fill().split_first()?;
+        self.chunk = rest;
+        Some(first)
+    }
+
+    /// What lies together from the next element on; nothing at the end.
+    fn fill(&mut self) -> &'a [T] {
+        while self.chunk.is_empty()
+            && let Some(chunk) = self.rest.next()
+        {
+            self.chunk = chunk;
+        }
+        self.chunk
+    }
+
+    /// Passes over what comes next and is, in both, the same memory. Says how many elements that is.
+    fn pass_shared(&mut self, other: &mut Chunks<'a, T>) -> usize {
+        let mut passed = 0;
+        loop {
+            let (one, two) = (self.fill(), other.fill());
+            let shared = one.len().min(two.len());
+            if shared == 0 || !std::ptr::eq(one.as_ptr(), two.as_ptr()) {
+                return passed;
+            }
+            passed += shared;
+            self.chunk = one.get(shared..).unwrap_or_default();
+            other.chunk = two.get(shared..).unwrap_or_default();
+        }
     }
 }
 

@@ -35,4 +35,8 @@ impl<T: Stored, const N: usize> Stored for [T; N] {
         <[T::Loaded<'a>; N]>::try_from(elements)
             .map_err(|elements| json.misfit(format_args!("{N} elements, not {}", elements.len())))
     }
+
+    fn is_same(&self, other: &Self) -> bool {
+        super::are_same(self, other)
+    }
 }

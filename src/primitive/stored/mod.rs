@@ -6,6 +6,7 @@
 //!   numbers a reference into the bytes.
 //! - An archive aligns to at most 8, which is how entries and rows are placed.
 //! - [`Stored::SHAPE`] says everything that decides about the bytes.
+//! - Two values are the same if their bytes are. What a clone shares is not looked at to find out.
 //! - The JSON form is a second one, for `freehold export`: a program that never asks for it does not
 //!   have its code.
 
@@ -25,6 +26,7 @@ use rkyv::util::AlignedVec;
 use rkyv::vec::{ArchivedVec, VecResolver};
 use rkyv::{Archive, Place, Portable, Serialize};
 
+use super::change::{Change, Changes, ValueRef};
 use super::json::{Json, JsonWriter, Misfit};
 use super::section::{Rows, TableWriter};
 use super::shape::Shape;
@@ -180,6 +182,67 @@ pub trait Stored {
     fn restore<'a>(rows: &mut Rows<'a>) -> Result<Self::Loaded<'a>, Undecodable> {
         rows.only::<Self>()
     }
+
+    /// Whether the archives of the two values are the same, byte for byte. Equal is not enough: of
+    /// two floats, `0.0` and `-0.0` are not the same.
+    fn is_same(&self, other: &Self) -> bool {
+        is_same_archive(self, other)
+    }
+
+    /// What became of a field of this type since `since`: see [`Change`].
+    fn changes<'a>(&'a self, since: &'a Self, field: &'static str) -> Changes<'a>
+    where
+        Self: Sized + 'static,
+    {
+        let changed = std::iter::once((since, self)).filter(|(since, now)| !now.is_same(since));
+        Changes::of(changed.map(move |(since, now)| {
+            Change::changed(field, None, Some(ValueRef::lent(since)), Some(ValueRef::lent(now)))
+        }))
+    }
+
+    /// Writes what became of a field of this type since `base`: nothing if it is the same, the value
+    /// if it is no collection.
+    ///
+    /// # Errors
+    ///
+    /// As [`save`](Stored::save).
+    fn save_changes(&self, base: &Self, table: &mut TableWriter<'_, '_>) -> Result<()>
+    where
+        Self: Sized,
+    {
+        if self.is_same(base) { Ok(()) } else { table.row(self) }
+    }
+
+    /// Makes of the base what [`save_changes`](Stored::save_changes) was called for. Rows of a type
+    /// that is no [collection](Stored::ROWS) are a value, whatever the base is.
+    ///
+    /// # Errors
+    ///
+    /// The rows are not what this type writes, or not for this base.
+    fn restore_changes<'a>(
+        loaded: &mut Self::Loaded<'a>,
+        rows: &mut Rows<'a>,
+    ) -> Result<(), Undecodable> {
+        *loaded = rows.only::<Self>()?;
+        Ok(())
+    }
+}
+
+/// Whether the elements of two sequences are the same.
+fn are_same<T: Stored>(one: &[T], other: &[T]) -> bool {
+    let mut both = one.iter().zip(other);
+    std::ptr::eq(one, other)
+        || one.len() == other.len() && both.all(|(one, other)| one.is_same(other))
+}
+
+fn is_same_archive<T: Stored + ?Sized>(one: &T, other: &T) -> bool {
+    let mut arena = Arena::new();
+    let mut archive = |value: &T| {
+        let mut bytes = AlignedVec::<16>::new();
+        append(&Wire(value), &mut bytes, &mut arena, usize::MAX).map(|()| bytes)
+    };
+    // What cannot be archived is the same as nothing: whoever writes it finds out why.
+    matches!((archive(one), archive(other)), (Ok(one), Ok(other)) if one[..] == other[..])
 }
 
 /// A stored type whose values come back as themselves, borrowing nothing: what a primitive's fields
@@ -271,6 +334,10 @@ impl<T: Stored> Stored for Wire<'_, T> {
 
     fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit> {
         T::from_json(json)
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.0.is_same(other.0)
     }
 }
 

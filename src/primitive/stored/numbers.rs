@@ -1,5 +1,7 @@
 //! Numbers of fixed width, `bool`, `char`, and the numbers that name things.
 
+use std::convert::identity;
+
 use rkyv::rancor::Failure;
 use rkyv::vec::{ArchivedVec, VecResolver};
 use rkyv::{Archive, Place};
@@ -9,10 +11,10 @@ use crate::id::{Lsn, RunId, Timestamp};
 use crate::primitive::json::{Json, JsonWriter, Misfit};
 use crate::primitive::shape::Shape;
 
-/// `$native` turns an archived number into `$type`, `$write` and `$read` are its JSON; slices are copied
-/// at once. What is in brackets is special about `$type`.
+/// `$native` turns an archived number into `$type`, `$write` and `$read` are its JSON, `$bits` says what
+/// of two must be equal; slices are copied at once. What is in brackets is special about `$type`.
 macro_rules! number {
-    ($($type:ty, $native:expr, $write:expr, $read:expr $(, [$($special:item)*])?;)*) => {$(
+    ($($type:ty, $native:expr, $write:expr, $read:expr, $bits:expr $(, [$($special:item)*])?;)*) => {$(
         impl Stored for $type {
             type Archived = <$type as Archive>::Archived;
             type Resolver = ();
@@ -50,13 +52,17 @@ macro_rules! number {
                 read(json)
             }
 
+            fn is_same(&self, other: &Self) -> bool {
+                $bits(*self) == $bits(*other)
+            }
+
             $($($special)*)?
         }
     )*};
 }
 
 number! {
-    u8, |archived| *archived, JsonWriter::number, |json| json.integer("u8"), [
+    u8, |archived| *archived, JsonWriter::number, |json| json.integer("u8"), identity, [
         // Bytes are text as a rule, and a string is what people and other tools read.
         fn slice_to_json(slice: &[u8], out: &mut JsonWriter) {
             out.bytes(slice);
@@ -66,17 +72,17 @@ number! {
             json.bytes()
         }
     ];
-    i8, |archived| *archived, JsonWriter::number, |json| json.integer("i8");
-    bool, |archived| *archived, JsonWriter::boolean, |json| json.boolean();
-    u16, |archived| archived.to_native(), JsonWriter::number, |json| json.integer("u16");
-    u32, |archived| archived.to_native(), JsonWriter::number, |json| json.integer("u32");
-    u64, |archived| archived.to_native(), JsonWriter::number, |json| json.integer("u64");
-    i16, |archived| archived.to_native(), JsonWriter::number, |json| json.integer("i16");
-    i32, |archived| archived.to_native(), JsonWriter::number, |json| json.integer("i32");
-    i64, |archived| archived.to_native(), JsonWriter::number, |json| json.integer("i64");
-    f32, |archived| archived.to_native(), JsonWriter::float, |json| json.float();
-    f64, |archived| archived.to_native(), JsonWriter::float, |json| json.float();
-    char, |archived| archived.to_native(), write_letter, read_letter;
+    i8, |archived| *archived, JsonWriter::number, |json| json.integer("i8"), identity;
+    bool, |archived| *archived, JsonWriter::boolean, |json| json.boolean(), identity;
+    u16, |archived| archived.to_native(), JsonWriter::number, |json| json.integer("u16"), identity;
+    u32, |archived| archived.to_native(), JsonWriter::number, |json| json.integer("u32"), identity;
+    u64, |archived| archived.to_native(), JsonWriter::number, |json| json.integer("u64"), identity;
+    i16, |archived| archived.to_native(), JsonWriter::number, |json| json.integer("i16"), identity;
+    i32, |archived| archived.to_native(), JsonWriter::number, |json| json.integer("i32"), identity;
+    i64, |archived| archived.to_native(), JsonWriter::number, |json| json.integer("i64"), identity;
+    f32, |archived| archived.to_native(), JsonWriter::float, |json| json.float(), f32::to_bits;
+    f64, |archived| archived.to_native(), JsonWriter::float, |json| json.float(), f64::to_bits;
+    char, |archived| archived.to_native(), write_letter, read_letter, identity;
 }
 
 fn write_letter(out: &mut JsonWriter, letter: char) {
@@ -119,6 +125,10 @@ macro_rules! named_number {
 
             fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit> {
                 <$number>::from_json(json).map($type)
+            }
+
+            fn is_same(&self, other: &Self) -> bool {
+                self.0.is_same(&other.0)
             }
         }
     )*};

@@ -54,6 +54,14 @@ impl<T: Stored> Stored for Option<T> {
         }
         T::from_json(json).map(Some)
     }
+
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Some(one), Some(other)) => one.is_same(other),
+            (None, None) => true,
+            _ => false,
+        }
+    }
 }
 
 /// A pointer that leaves no trace in the bytes.
@@ -87,6 +95,11 @@ macro_rules! pointer {
             fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit> {
                 T::from_json(json).map($pointer::new)
             }
+
+            fn is_same(&self, other: &Self) -> bool {
+                let (one, other): (&T, &T) = (self, other);
+                std::ptr::eq(one, other) || one.is_same(other)
+            }
         }
     )*};
 }
@@ -118,5 +131,9 @@ impl<T: Stored> Stored for Vec<T> {
 
     fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit> {
         T::slice_from_json(json)
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        super::are_same(self, other)
     }
 }

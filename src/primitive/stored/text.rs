@@ -43,6 +43,11 @@ macro_rules! text {
                 let read: fn(&Json<'_>) -> Result<$loaded, Misfit> = $read;
                 read(json)
             }
+
+            fn is_same(&self, other: &Self) -> bool {
+                let (one, other) = (&self[..], &other[..]);
+                std::ptr::eq(one, other) || one == other
+            }
         }
     )*};
 }
@@ -89,6 +94,11 @@ macro_rules! bytes {
             fn from_json<'a>(json: &Json<'_>) -> Result<Self::Loaded<'a>, Misfit> {
                 let read: fn(&Json<'_>) -> Result<$loaded, Misfit> = $read;
                 read(json)
+            }
+
+            fn is_same(&self, other: &Self) -> bool {
+                let (one, other) = (&self[..], &other[..]);
+                std::ptr::eq(one, other) || one == other
             }
         }
     )*};

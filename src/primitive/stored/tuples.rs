@@ -33,6 +33,10 @@ impl Stored for () {
         let [] = json.list_of()?;
         Ok(())
     }
+
+    fn is_same(&self, (): &()) -> bool {
+        true
+    }
 }
 
 macro_rules! tuple {
@@ -67,6 +71,10 @@ macro_rules! tuple {
                 const COUNT: usize = [$($index),*].len();
                 let items = json.list_of::<COUNT>()?;
                 Ok(($($element::from_json(&items[$index])?,)*))
+            }
+
+            fn is_same(&self, other: &Self) -> bool {
+                $(self.$index.is_same(&other.$index))&&*
             }
         }
     )*};

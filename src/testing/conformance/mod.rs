@@ -8,6 +8,7 @@
 
 mod bench;
 mod call;
+mod changes;
 mod engine;
 mod golden;
 mod rows;
@@ -52,6 +53,8 @@ pub enum Rule {
     ASnapshotHoldsNoIndex,
     /// From every point on: a snapshot there and what was logged behind it give all of it.
     ASnapshotAndTheRestOfTheLogEqualAllOfIt,
+    /// What became of a state since another one is told, and leads from that one to this one.
+    ChangesLeadFromOneStateToAnother,
     /// Bytes that end too early are no panic.
     CutBytesAreNoPanic,
     /// After a crash at any moment the state is one that the history had.
@@ -94,6 +97,9 @@ pub fn check<P: PrimitiveStorageExt + PartialEq>(
         Rule::ASnapshotHoldsNoIndex => rules::a_snapshot_holds_no_index(calls),
         Rule::ASnapshotAndTheRestOfTheLogEqualAllOfIt => {
             rules::a_snapshot_and_the_rest_of_the_log_equal_all_of_it(calls);
+        }
+        Rule::ChangesLeadFromOneStateToAnother => {
+            changes::changes_lead_from_one_state_to_another(calls);
         }
         Rule::CutBytesAreNoPanic => rules::cut_bytes_are_no_panic(calls),
         Rule::ACrashLeavesAPrefix => engine::a_crash_leaves_a_prefix(calls),

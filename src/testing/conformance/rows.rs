@@ -33,19 +33,19 @@ impl Rows {
 
     /// The state that these rows give, its indexes rebuilt.
     pub(super) fn load<P: PrimitiveStorageExt>(&self) -> Result<P, Reason> {
-        let blocks: Vec<(u32, AlignedVec)> =
-            self.0.iter().map(|(table, rows)| (*table, block(*table, rows))).collect();
-        let tables: Vec<TableRows<'_>> = blocks
-            .iter()
-            .map(|(tag, block)| TableRows { tag: *tag, blocks: vec![&block[..]] })
-            .collect();
         // As the engine does it: an instance without rows was never written.
-        if tables.is_empty() {
+        if self.0.is_empty() {
             return Ok(P::default());
         }
-        let mut state = P::snapshot_deserialize(&mut SectionReader::new(&tables))?;
+        let blocks = self.blocks();
+        let mut state = P::snapshot_deserialize(&mut SectionReader::new(&blocks.tables()))?;
         state.rebuild_indexes()?;
         Ok(state)
+    }
+
+    /// As a reader takes them.
+    pub(super) fn blocks(&self) -> Blocks {
+        Blocks(self.0.iter().map(|(table, rows)| (*table, block(*table, rows))).collect())
     }
 
     pub(super) fn tables(&self) -> impl Iterator<Item = u32> {
@@ -85,6 +85,17 @@ impl Rows {
     /// Bytes in all rows.
     pub(super) fn len(&self) -> usize {
         self.0.iter().flat_map(|(_, rows)| rows).map(Vec::len).sum()
+    }
+}
+
+/// Rows as they stand in a section: for each table one block.
+pub(super) struct Blocks(Vec<(u32, AlignedVec)>);
+
+impl Blocks {
+    pub(super) fn tables(&self) -> Vec<TableRows<'_>> {
+        let table =
+            self.0.iter().map(|(tag, block)| TableRows { tag: *tag, blocks: vec![&block[..]] });
+        table.collect()
     }
 }
 
