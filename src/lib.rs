@@ -147,9 +147,10 @@ mod extending {}
 pub use primitive::private as __private;
 
 pub use database::{
-    CheckpointReport, Comparison, Database, Durability, History, Options, Pending, RecordTooLarge,
-    Replay, Run, RunNameError, RunTransaction, RunView, StateDigest, Step, Transaction, View,
-    backup, compare_replay, inspect, inspect_at, salvage, stop_before, verify,
+    CheckpointReport, Comparison, Database, Diff, DiffMismatch, DiffSide, Difference, Durability,
+    History, Options, Pending, RecordTooLarge, Replay, Run, RunNameError, RunTransaction, RunView,
+    RunsComparison, StateDigest, Step, Transaction, View, backup, compare_replay, compare_runs,
+    inspect, inspect_at, salvage, stop_before, verify,
 };
 pub use error::{Damage, Diverged, Error, Holder, Reason, RegistryError, Result};
 pub use format::snapshot::SnapshotSectionHeader;

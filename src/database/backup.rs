@@ -19,7 +19,8 @@ use crate::format::mark::SyncedMark;
 use crate::id::Lsn;
 use crate::recovery::{self, RecoveryReport, Settings};
 use crate::registry::PrimitiveRegistry;
-use crate::snapshot::{self, SNAPSHOT_DIR, snapshot_path};
+use crate::replay;
+use crate::snapshot::{self, HISTORY_DIR, SNAPSHOT_DIR, snapshot_path};
 use crate::wal::names::{MARK, WAL_DIR, WalName, parse, segment_path};
 
 /// How often copying is begun, when a checkpoint removes what is being copied.
@@ -76,8 +77,8 @@ pub fn backup(path: impl AsRef<Path>, into: impl AsRef<Path>) -> Result<Recovery
     Ok(report)
 }
 
-/// Every snapshot and segment there is. The snapshots first: the log is then at least as long as the
-/// newest of them needs.
+/// Every snapshot, segment and history file there is. The snapshots first: the log is then at least as
+/// long as the newest of them needs.
 fn names(from: &DiskRef) -> Result<Vec<PathBuf>> {
     let listed = snapshot::list(from)?.snapshots;
     let mut names: Vec<PathBuf> = listed.iter().map(|listed| snapshot_path(listed.lsn)).collect();
@@ -94,6 +95,7 @@ fn names(from: &DiskRef) -> Result<Vec<PathBuf>> {
     };
     segments.sort_unstable();
     names.extend(segments.into_iter().map(segment_path));
+    names.extend(replay::history_paths(from)?);
     Ok(names)
 }
 
@@ -111,13 +113,14 @@ fn attempt(from: &DiskRef, to: &DiskRef, names: &[PathBuf]) -> Result<RecoveryRe
     if !mark.is_empty() {
         write_whole(to, Path::new(MARK), &mark)?;
     }
-    for directory in [SNAPSHOT_DIR, WAL_DIR, ""] {
+    for directory in [SNAPSHOT_DIR, WAL_DIR, HISTORY_DIR, ""] {
         let directory = Path::new(directory);
         to.sync_dir(directory)
             .map_err(|source| Error::io("sync", &to.full_path(directory), source))?;
     }
     let settings = Settings { check_all: true, ..Options::new().recovery() };
-    let report = recovery::verify_held(to, PrimitiveRegistry::linked()?, &settings)?;
+    let mut report = recovery::verify_held(to, PrimitiveRegistry::linked()?, &settings)?;
+    report.damaged_history = replay::damage(to)?;
     if report.last_lsn < synced {
         return Err(Error::Missing {
             file: Path::new(WAL_DIR).into(),
@@ -129,7 +132,7 @@ fn attempt(from: &DiskRef, to: &DiskRef, names: &[PathBuf]) -> Result<RecoveryRe
 
 /// Makes the directories, and removes what an earlier attempt left in them.
 fn make_empty(to: &DiskRef) -> Result<()> {
-    for directory in [SNAPSHOT_DIR, WAL_DIR].map(Path::new) {
+    for directory in [SNAPSHOT_DIR, WAL_DIR, HISTORY_DIR].map(Path::new) {
         match to.create_dir(directory) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

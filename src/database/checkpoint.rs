@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use super::{Core, Files, History, Mistake, Past, Writer, locked};
 use crate::error::{Error, Result};
 use crate::id::{DatabaseId, Lsn, RunId};
-use crate::primitive::SectionWriter;
+use crate::primitive::{Frozen, SectionWriter};
 use crate::replay;
 use crate::snapshot::{self, FileKind, RunRow, SnapshotFile, SnapshotMeta, SnapshotWriter};
 use crate::state::Published;
@@ -226,16 +226,51 @@ pub(super) fn write_sections(state: &Published, writer: &mut SnapshotWriter<'_>)
             writer.end_section()?;
             continue;
         };
-        let descriptor = &state.registry.list()[index];
         writer.begin_section(row.type_id, row.section_version)?;
         for (run, instances) in &state.runs {
             if let Some(frozen) = instances.get(index) {
-                writer.instance(*run, |sink| {
-                    descriptor.save(frozen, &mut SectionWriter::new(sink))
-                })?;
+                write_instance(state, writer, index, *run, frozen)?;
             }
         }
         writer.end_section()?;
     }
     Ok(())
+}
+
+/// Writes one instance: as changes to that of a relative, if they are few.
+fn write_instance(
+    state: &Published,
+    writer: &mut SnapshotWriter<'_>,
+    index: usize,
+    run: RunId,
+    frozen: &Frozen,
+) -> Result<()> {
+    let primitive = state.registry.list()[index];
+    let of_base = |base: &RunId| Some((*base, state.runs.get(base)?.get(index)?));
+    if let Some((base, of_base)) = base_of(state, run).as_ref().and_then(of_base)
+        && let Some(rows) = writer.rows_of(base)
+    {
+        // More changes than that are not worth the second look at the base when it is loaded.
+        let most = usize::try_from(rows / 4).unwrap_or(usize::MAX);
+        let is_near =
+            primitive.changes(of_base, frozen).take(most.saturating_add(1)).count() <= most;
+        if is_near
+            && writer.changed_instance(run, base, |sink| {
+                primitive.save_changes(of_base, frozen, &mut SectionWriter::new(sink))
+            })?
+        {
+            return Ok(());
+        }
+    }
+    writer.instance(run, |sink| primitive.save(frozen, &mut SectionWriter::new(sink)))
+}
+
+/// The run that `run` is most like: the one it was forked from, or else the first that was forked from
+/// the same one.
+fn base_of(state: &Published, run: RunId) -> Option<RunId> {
+    let (parent, _) = state.table.get(run)?.parent?;
+    if parent == RunId::ROOT || state.table.get(parent).is_some() {
+        return Some(parent);
+    }
+    state.table.first_child(parent).filter(|sibling| *sibling < run)
 }

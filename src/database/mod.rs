@@ -10,6 +10,7 @@ mod aside;
 mod backup;
 mod checkpoint;
 mod commit;
+mod diff;
 mod founding;
 mod mistake;
 mod offline;
@@ -54,6 +55,7 @@ pub(crate) use aside::{part, refuse_full};
 pub use backup::backup;
 pub use checkpoint::CheckpointReport;
 pub use commit::RecordTooLarge;
+pub use diff::{Diff, DiffMismatch, DiffSide, Difference};
 pub(crate) use founding::found;
 #[cfg(any(test, feature = "testing"))]
 pub use mistake::Mistake;
@@ -61,7 +63,10 @@ pub use mistake::Mistake;
 use mistake::Mistake;
 #[cfg(feature = "cli")]
 pub(crate) use offline::inspect_named;
-pub use offline::{Comparison, compare_replay, inspect, inspect_at, salvage, stop_before, verify};
+pub use offline::{
+    Comparison, RunsComparison, compare_replay, compare_runs, inspect, inspect_at, salvage,
+    stop_before, verify,
+};
 pub use options::{Durability, History, Options};
 pub use pending::Pending;
 pub use replay::{Replay, Step};

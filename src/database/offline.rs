@@ -9,9 +9,10 @@ use std::sync::Arc;
 use super::{Options, StateDigest, View, empty_instances, found};
 use crate::disk::{DiskRef, OsDisk};
 use crate::error::{Error, Result};
-use crate::id::{DatabaseId, Lsn};
+use crate::id::{DatabaseId, Lsn, RunId};
 use crate::recovery::{self, Inspected, Reach, RecoveryReport, Settings};
 use crate::registry::PrimitiveRegistry;
+use crate::replay;
 use crate::snapshot;
 
 /// Reads the database in the directory `path` as opening would, and says what state it holds. Nothing
@@ -107,7 +108,47 @@ pub fn stop_before(path: impl AsRef<Path>, lsn: Lsn, into: impl AsRef<Path>) -> 
 /// What opening would refuse.
 pub fn verify(path: impl AsRef<Path>) -> Result<RecoveryReport> {
     let settings = Settings { check_all: true, ..Options::new().recovery() };
-    recovery::verify(&disk(path.as_ref()), PrimitiveRegistry::linked()?, &settings)
+    let disk = disk(path.as_ref());
+    let mut report = recovery::verify(&disk, PrimitiveRegistry::linked()?, &settings)?;
+    report.damaged_history = replay::damage(&disk)?;
+    Ok(report)
+}
+
+/// What replaying each run came to, beside the run's own state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct RunsComparison {
+    /// How many runs are the same replayed.
+    pub same: usize,
+    /// Runs whose history is not whole any more, by what [`Options::history`] said.
+    pub cut: Vec<RunId>,
+    /// Runs that are another state replayed: an operation does not do again what it did.
+    pub different: Vec<RunId>,
+    /// Runs that cannot be replayed, each with why.
+    pub failed: Vec<(RunId, Box<str>)>,
+}
+
+/// Replays each run of the database in the directory `path` from its own records, and compares it with
+/// its state. Nothing is changed; the database must not be open.
+///
+/// # Errors
+///
+/// What opening would refuse.
+pub fn compare_runs(path: impl AsRef<Path>) -> Result<RunsComparison> {
+    let db = Options::new().read_only(true).open(path)?;
+    let view = db.view();
+    let mut comparison = RunsComparison::default();
+    for row in view.runs() {
+        let Some(live) = view.run(row.id) else { continue };
+        let replayed = db.replay_run(row.id).and_then(|replay| replay.view()?.digest());
+        match replayed {
+            Ok(replayed) if replayed == live.digest()? => comparison.same += 1,
+            Ok(_) => comparison.different.push(row.id),
+            Err(Error::HistoryCut { .. }) => comparison.cut.push(row.id),
+            Err(error) => comparison.failed.push((row.id, error.to_string().into())),
+        }
+    }
+    Ok(comparison)
 }
 
 /// What replaying came to, beside what a snapshot says.

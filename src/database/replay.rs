@@ -1,6 +1,7 @@
 //! What a run did, step by step.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{Database, RunView, View};
@@ -8,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::id::{Lsn, RunId, Timestamp};
 use crate::primitive::Frozen;
 use crate::registry::PrimitiveRegistry;
-use crate::replay::{self, RunLog};
+use crate::replay::{self, RunEntry, RunLog};
 use crate::state::RunRow;
 
 /// A run's records, to be replayed: all of them, or up to one of them.
@@ -88,6 +89,53 @@ impl Database {
     }
 }
 
+impl Database {
+    /// Makes a run that begins with everything that `run` had after the record `lsn`, in a transaction of
+    /// its own. What is there now is forked at once, as by [`fork`](Database::fork); for what was there
+    /// earlier, the run's operations up to then are logged again, all in one record.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`replay_run`](Database::replay_run), and of [`fork`](Database::fork).
+    pub fn fork_at(&self, run: RunId, lsn: Lsn, name: &str) -> Result<RunId> {
+        self.core().refuse_nested("fork_at")?;
+        if lsn >= self.run(run).view()?.last_lsn() {
+            return self.fork(run, name);
+        }
+        let replay = self.replay_run(run)?;
+        let entries = replay.entries(replay.steps_until(lsn));
+        let parent = (lsn > Lsn::ZERO).then_some((run, lsn));
+        self.transaction(|tx| tx.do_again(name, parent, &replay.log, entries))
+    }
+
+    /// Writes everything that `run` did into the file `path`, from which
+    /// [`import_run`](Database::import_run) makes the run again, in this or another database. The file
+    /// says itself which primitives it needs, and is checksummed as a whole.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`replay_run`](Database::replay_run); [`Error::Io`] and [`Error::NoSpace`].
+    pub fn export_run(&self, run: RunId, path: impl AsRef<Path>) -> Result<()> {
+        let replay = self.replay_run(run)?;
+        replay::write_bundle(path.as_ref(), &replay.row, &replay.log)
+    }
+
+    /// Makes the run that is in the file `path`, with all it did, in one transaction. It is replayed as
+    /// it was where it comes from: its operations are told the times and LSNs that they were told
+    /// there. `name` is its name here, or else the one that it had.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`]; [`Error::Registry`] if a primitive is not linked, or another one than it was;
+    /// those of [`create_run`](Database::create_run); [`Error::Rejected`] if all of it is too much for
+    /// one record.
+    pub fn import_run(&self, path: impl AsRef<Path>, name: Option<&str>) -> Result<RunId> {
+        let (was, log) = replay::read_bundle(path.as_ref())?;
+        let name = name.unwrap_or(&was);
+        self.transaction(|tx| tx.do_again(name, None, &log, &log.entries))
+    }
+}
+
 impl Replay {
     /// The run.
     #[must_use]
@@ -125,10 +173,8 @@ impl Replay {
     /// [`Error::ReplayDiverged`] if an operation does not do again what it did; what opening would
     /// refuse of the primitives that are linked.
     pub fn until_step(&self, steps: usize) -> Result<RunView> {
-        let steps = steps.min(self.ends.len());
-        let count = steps.checked_sub(1).and_then(|last| self.ends.get(last)).copied();
-        let entries = self.log.entries.get(..count.unwrap_or(0)).unwrap_or_default();
-        let run = replay::build(self.registry, &self.log, entries)?;
+        let entries = self.entries(steps);
+        let run = replay::build(self.registry, &self.log, entries)?.run;
         let last = entries.last();
         let at =
             last.map_or((Lsn::ZERO, Timestamp(0)), |last| (last.told.lsn, last.told.timestamp));
@@ -144,8 +190,18 @@ impl Replay {
     ///
     /// As [`until_step`](Replay::until_step).
     pub fn until(&self, lsn: Lsn) -> Result<RunView> {
-        let steps = self.steps().take_while(|step| step.lsn <= lsn).count();
-        self.until_step(steps)
+        self.until_step(self.steps_until(lsn))
+    }
+
+    fn steps_until(&self, lsn: Lsn) -> usize {
+        self.steps().take_while(|step| step.lsn <= lsn).count()
+    }
+
+    /// The entries of the first `steps` records.
+    fn entries(&self, steps: usize) -> &[RunEntry] {
+        let last = steps.min(self.ends.len()).checked_sub(1);
+        let count = last.and_then(|last| self.ends.get(last)).copied().unwrap_or(0);
+        self.log.entries.get(..count).unwrap_or_default()
     }
 }
 

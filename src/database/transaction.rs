@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::format::{RUN_NAME_BYTES_MAX, core_entry};
 use crate::id::{Lsn, RunId, Timestamp};
 use crate::primitive::{Handle, Live, PrimitiveStorageExt};
+use crate::replay::{self, RunEntry, RunLog};
 use crate::state::{Detached, RunRow, RunState, RunTable};
 
 /// What the closure given to [`Database::transaction`](crate::Database::transaction) gets: access
@@ -109,6 +110,33 @@ impl<'db> Transaction<'db> {
             Arc::make_mut(&mut state.detached).fork_run(parent, run);
         }
         state.fork_run(parent, run);
+        Ok(run)
+    }
+
+    /// Makes a run that does once more what another one did: its entries are logged again, each with the
+    /// place and time that it was told.
+    pub(super) fn do_again(
+        &mut self,
+        name: &str,
+        parent: Option<(RunId, Lsn)>,
+        log: &RunLog,
+        entries: &[RunEntry],
+    ) -> Result<RunId> {
+        let run = self.make_run(core_entry::RUN_CREATE, parent, name)?;
+        let writer = &mut *self.writer;
+        let built = replay::build(writer.state.registry, log, entries)?;
+        writer.state.runs.insert(run, built.run);
+        writer.log.set_run(run, Lsn::ZERO);
+        for entry in entries {
+            writer.log.push_again(&entry.logged())?;
+        }
+        if !built.detached.is_empty() {
+            self.undo.detached.get_or_insert_with(|| Arc::clone(&writer.state.detached));
+            let detached = Arc::make_mut(&mut writer.state.detached);
+            for entry in built.detached {
+                detached.push(entry.type_id, run, &entry.logged());
+            }
+        }
         Ok(run)
     }
 

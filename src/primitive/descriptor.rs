@@ -70,8 +70,6 @@ struct Functions {
     create: fn() -> Instance,
     freeze: fn(&Instance) -> Frozen,
     build_deferred: fn(&Frozen) -> Result<(), Reason>,
-    fork: fn(&Instance) -> Instance,
-    thaw: fn(&Frozen) -> Instance,
     settle: fn(&mut Instance) -> bool,
     undo: fn(&mut Instance),
     replay: fn(&mut Instance, &LoggedEntries<'_>) -> Result<(), Error>,
@@ -111,8 +109,6 @@ impl Descriptor {
                 create: create::<P>,
                 freeze: freeze::<P>,
                 build_deferred: build_deferred::<P>,
-                fork: fork::<P>,
-                thaw: thaw::<P>,
                 settle: settle::<P>,
                 undo: undo::<P>,
                 replay: replay::<P>,
@@ -214,16 +210,6 @@ impl Descriptor {
         (self.functions.build_deferred)(&self.freeze(instance))
     }
 
-    /// A copy that goes its own way from here.
-    pub(crate) fn fork(&self, instance: &Instance) -> Instance {
-        (self.functions.fork)(instance)
-    }
-
-    /// The same of a state that nothing changes any more.
-    pub(crate) fn thaw(&self, frozen: &Frozen) -> Instance {
-        (self.functions.thaw)(frozen)
-    }
-
     /// The running transaction is committed. Says whether it changed the instance.
     pub(crate) fn settle(&self, instance: &mut Instance) -> bool {
         (self.functions.settle)(instance)
@@ -293,10 +279,6 @@ impl Descriptor {
 }
 
 /// How states come of each other.
-#[cfg_attr(
-    not(any(test, feature = "testing")),
-    expect(dead_code, reason = "forks and diffs are not yet in the engine")
-)]
 impl Descriptor {
     /// An instance like this one, that goes its own way.
     pub(crate) fn fork(&self, instance: &Instance) -> Instance {
@@ -384,28 +366,6 @@ fn freeze<P: PrimitiveStorageExt>(instance: &Instance) -> Frozen {
         }
         None => mixed_up::<P>(),
     }
-}
-
-fn fork<P: PrimitiveStorageExt>(instance: &Instance) -> Instance {
-    match instance.get::<P>() {
-        Some(value) => apart(value),
-        None => mixed_up::<P>(),
-    }
-}
-
-fn thaw<P: PrimitiveStorageExt>(frozen: &Frozen) -> Instance {
-    match frozen.get::<P>() {
-        Some(value) => apart(value),
-        None => mixed_up::<P>(),
-    }
-}
-
-/// A copy that shares no deferred index with the original: what the one finds there the other does
-/// not have.
-fn apart<P: PrimitiveStorageExt>(value: &P) -> Instance {
-    let mut value = value.clone();
-    value.each_deferred(&mut |deferred| deferred.renew());
-    Instance::new(value)
 }
 
 fn build_deferred<P: PrimitiveStorageExt>(frozen: &Frozen) -> Result<(), Reason> {

@@ -41,6 +41,11 @@ impl Frozen {
         Frozen(Arc::new(value))
     }
 
+    /// Whether it is the very same.
+    pub(crate) fn is(&self, other: &Frozen) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The state.
     pub(crate) fn get<P: 'static>(&self) -> Option<&P> {
         self.0.downcast_ref()

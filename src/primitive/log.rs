@@ -10,7 +10,7 @@
 use rkyv::ser::allocator::Arena;
 use rkyv::util::AlignedVec;
 
-use super::context::OpContext;
+use super::context::{LoggedEntry, OpContext};
 use super::payload::PayloadWriter;
 use crate::error::{Damage, Error, Reason, Result};
 use crate::format::entry::{ENTRY_HEAD_LEN, Entries, encode_head};
@@ -93,6 +93,25 @@ impl TransactionLog {
             self.cut(point);
         }
         finished
+    }
+
+    /// Adds an entry that was first logged elsewhere, as it is there, for the run that was
+    /// [set](TransactionLog::set_run).
+    pub(crate) fn push_again(&mut self, entry: &LoggedEntry<'_>) -> Result<()> {
+        let LoggedEntry { wal_type, version, index, lsn, timestamp, payload } = *entry;
+        let point = self.point();
+        let pushed = self.switch_run().and_then(|()| {
+            let origin = core_entry::Origin { lsn, timestamp, index };
+            self.push_core(core_entry::ORIGIN, &origin.encode())?;
+            let head = self.buffer.len();
+            self.buffer.extend_from_slice(&[0; ENTRY_HEAD_LEN]);
+            self.buffer.extend_from_slice(payload);
+            self.finish_entry(head, wal_type, version)
+        });
+        if pushed.is_err() {
+            self.cut(point);
+        }
+        pushed
     }
 
     /// Whether an entry of `run` was logged.

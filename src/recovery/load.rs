@@ -4,15 +4,16 @@
 //! - An index is rebuilt on every instance before anything is replayed onto it.
 //! - What a primitive missed while it was detached is applied to it here, before the log's tail.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::disk::DiskRef;
 use crate::error::{Damage, Error, Reason, RegistryError, Result};
 use crate::id::{Lsn, RunId};
-use crate::primitive::{Instance, LoggedEntry, SectionReader};
+use crate::primitive::{Instance, LoggedEntry, SectionReader, TableRows};
 use crate::registry::PrimitiveRegistry;
-use crate::snapshot::{InstanceRow, Section, SnapshotFile};
+use crate::snapshot::{InstanceRow, OwnedBlocks, Section, SnapshotFile};
 use crate::state::{RunRow, RunState, State};
 
 use super::owners::{
@@ -94,61 +95,162 @@ pub(super) fn load(
             _ => {
                 let detached = Arc::make_mut(&mut state.detached);
                 for row in section.instances() {
-                    detached.put(section.type_id(), file.raw_instance(section, row)?);
+                    let is_there = row.run == RunId::ROOT || state.table.get(row.run).is_some();
+                    let instance = file.raw_instance(section, row)?;
+                    detached.put(section.type_id(), instance, is_there);
                 }
             }
         }
     }
-    for loaded in load_all(&file, registry, tasks, threads)? {
-        let Some(run) = state.runs.get_mut(&loaded.run) else {
-            let of = "run, which the run table does not name,";
-            let what = Damage::Value { of, found: loaded.run.0, expected: 0 };
-            return Err(Error::corrupt(file.path(), 0, what));
-        };
-        run.put(loaded.primitive, loaded.instance);
+    for loaded in load_all(&file, registry, &tasks, threads)? {
+        match state.runs.get_mut(&loaded.run) {
+            Some(run) => run.put(loaded.primitive, loaded.instance),
+            // The file names no run that is not there but as the base of others.
+            None => drop(loaded),
+        }
     }
     Ok((state, meta.chain))
 }
 
+/// An instance at its end, and as it was after the first entries that were carried for it: after so many
+/// as a fork of it has.
+struct Stages {
+    at: BTreeMap<u64, Instance>,
+}
+
+/// Loads all: first those that stand by themselves, then those that are changes to others, in the order
+/// of their runs, since a base is of a lower one.
 fn load_all(
     file: &SnapshotFile,
     registry: &'static PrimitiveRegistry,
-    tasks: Vec<Task<'_>>,
+    tasks: &[Task<'_>],
     threads: usize,
 ) -> Result<Vec<Loaded>> {
-    in_parallel(tasks, threads, |task| load_one(file, registry, &task))
+    let mut wanted: HashMap<(usize, RunId), BTreeSet<u64>> = HashMap::new();
+    for task in tasks {
+        if let Some(base) = task.row.base {
+            wanted.entry((task.primitive, base.run)).or_default().insert(base.carried);
+        }
+    }
+    let none = BTreeSet::new();
+    let wanted_of = |task: &Task<'_>| wanted.get(&(task.primitive, task.row.run)).unwrap_or(&none);
+    let (mut changes, whole): (Vec<&Task<'_>>, Vec<&Task<'_>>) =
+        tasks.iter().partition(|task| task.row.base.is_some());
+    let done = in_parallel(whole, threads, |task| {
+        let instance = load_rows(file, registry, task, None)?;
+        Ok((task, carry(file, registry, task, instance, wanted_of(task))?))
+    })?;
+    let mut loaded = Vec::with_capacity(tasks.len());
+    let mut bases: HashMap<(usize, RunId), Stages> = HashMap::new();
+    for (task, (instance, stages)) in done {
+        bases.insert((task.primitive, task.row.run), stages);
+        loaded.push(Loaded { run: task.row.run, primitive: task.primitive, instance });
+    }
+    changes.sort_by_key(|task| (task.row.run, task.primitive));
+    for task in changes {
+        let base = task
+            .row
+            .base
+            .and_then(|base| bases.get(&(task.primitive, base.run))?.at.get(&base.carried));
+        let Some(base) = base else {
+            let what = Damage::Run { run: task.row.run, what: "has a base that is not there" };
+            return Err(Error::corrupt(file.path(), task.section.offset(), what));
+        };
+        let instance = load_rows(file, registry, task, Some(base))?;
+        let (instance, stages) = carry(file, registry, task, instance, wanted_of(task))?;
+        bases.insert((task.primitive, task.row.run), stages);
+        loaded.push(Loaded { run: task.row.run, primitive: task.primitive, instance });
+    }
+    Ok(loaded)
 }
 
-fn load_one(
+/// The instance as its rows say, before the entries that were carried for it.
+fn load_rows(
     file: &SnapshotFile,
     registry: &'static PrimitiveRegistry,
     task: &Task<'_>,
-) -> Result<Loaded> {
+    base: Option<&Instance>,
+) -> Result<Instance> {
     let descriptor = registry.list()[task.primitive];
     let blocks = file.read_instance(task.section, task.row)?;
     let tables = blocks.tables();
-    let undecodable = |reason: Reason| {
-        let (primitive, run) = (descriptor.name(), task.row.run);
-        let (file, reason) = (file.path().into(), reason.to_string().into());
+    match base {
+        // An instance that was only ever carried has entries and no rows.
+        None if tables.is_empty() => return Ok(descriptor.create()),
+        Some(base) if tables.is_empty() => return Ok(descriptor.fork(base)),
+        _ => {}
+    }
+    let is_current = task.row.section_version == descriptor.section_version();
+    let load = || match base {
+        None => descriptor.load(&mut SectionReader::new(&tables)),
+        Some(base) if is_current => descriptor.load_changes(base, &mut SectionReader::new(&tables)),
+        Some(_) => {
+            let below = layers(file, task).map_err(Reason::from)?;
+            let below: Vec<Vec<TableRows<'_>>> = below.iter().map(OwnedBlocks::tables).collect();
+            let below = below.iter().map(Vec::as_slice);
+            let all: Vec<_> = below.chain([tables.as_slice()]).collect();
+            descriptor.load(&mut SectionReader::layered(&all))
+        }
+    };
+    let loaded = catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| Err("it panicked".into()));
+    loaded.map_err(|reason| match reason.downcast::<Error>() {
+        // What was wrong with a base stands where that stands.
+        Ok(error) => *error,
         // The checksums are right: the code changed, and an older snapshot would not read better.
-        Error::from(RegistryError::Section { file, primitive, run, reason })
-    };
-    // An instance that was only ever carried has entries and no rows.
-    let mut instance = if tables.is_empty() {
-        descriptor.create()
-    } else {
-        let load = || descriptor.load(&mut SectionReader::new(&tables));
-        catch_unwind(AssertUnwindSafe(load))
-            .unwrap_or_else(|_| Err("it panicked".into()))
-            .map_err(undecodable)?
-    };
+        Err(reason) => {
+            let (primitive, run) = (descriptor.name(), task.row.run);
+            let (file, reason) = (file.path().into(), reason.to_string().into());
+            RegistryError::Section { file, primitive, run, reason }.into()
+        }
+    })
+}
+
+/// The rows of the bases, the lowest first: for a layout that only reading them all can turn into
+/// today's. Changes that have rows were written with nothing carried below them.
+fn layers(file: &SnapshotFile, task: &Task<'_>) -> Result<Vec<OwnedBlocks>> {
+    let rows = task.section.instances();
+    let mut layers = Vec::new();
+    let mut base = task.row.base;
+    while let Some(below) = base {
+        let at = rows.binary_search_by_key(&below.run, |row| row.run).ok();
+        let Some(row) = at.and_then(|at| rows.get(at)) else { break };
+        layers.push(file.read_instance(task.section, row)?);
+        base = row.base;
+    }
+    layers.reverse();
+    Ok(layers)
+}
+
+/// Applies what was carried for the instance, and keeps it as it was after each count in `wanted`.
+fn carry(
+    file: &SnapshotFile,
+    registry: &'static PrimitiveRegistry,
+    task: &Task<'_>,
+    mut instance: Instance,
+    wanted: &BTreeSet<u64>,
+) -> Result<(Instance, Stages)> {
+    let descriptor = registry.list()[task.primitive];
+    let mut stages = Stages { at: BTreeMap::new() };
+    if task.row.carried_count == 0 {
+        if wanted.contains(&0) {
+            stages.at.insert(0, descriptor.fork(&instance));
+        }
+        return Ok((instance, stages));
+    }
+    let blocks = file.read_instance(task.section, task.row)?;
     let entries: Vec<LoggedEntry<'_>> = blocks.carried().collect();
     let linked = &registry.facts()[task.primitive];
     for entry in &entries {
         refuse_version(linked, entry.wal_type, entry.version, entry.lsn)?;
     }
-    if !entries.is_empty() {
-        descriptor.replay_carried(&mut instance, &entries)?;
+    let mut done = 0;
+    let count = entries.len();
+    for end in wanted.iter().map(|count| usize::try_from(*count).unwrap_or(usize::MAX)) {
+        let next = entries.get(done..end).unwrap_or_default();
+        descriptor.replay_carried(&mut instance, next)?;
+        done = end.min(count);
+        stages.at.insert(done as u64, descriptor.fork(&instance));
     }
-    Ok(Loaded { run: task.row.run, primitive: task.primitive, instance })
+    descriptor.replay_carried(&mut instance, entries.get(done..).unwrap_or_default())?;
+    Ok((instance, stages))
 }

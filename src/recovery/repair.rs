@@ -10,7 +10,7 @@ use crate::disk::{DiskRef, FileRef, OpenMode};
 use crate::error::{Error, Result};
 use crate::id::Lsn;
 use crate::id::{DatabaseId, Epoch, SegmentId};
-use crate::snapshot;
+use crate::snapshot::{self, HISTORY_DIR};
 use crate::wal::names::WAL_DIR;
 use crate::wal::scan::SegmentReader;
 use crate::wal::{Log, LogStart, SealedSegment, Tail, prune, repair as segment};
@@ -117,7 +117,7 @@ pub(crate) fn claim(disk: &DiskRef) -> Result<FileRef> {
         Err(source) => return Err(failed("create", mark, source)),
     }
     let lock = super::lock::take(disk)?;
-    for directory in [WAL_DIR, snapshot::SNAPSHOT_DIR].map(Path::new) {
+    for directory in [WAL_DIR, snapshot::SNAPSHOT_DIR, HISTORY_DIR].map(Path::new) {
         let listed = match disk.list(directory) {
             Ok(listed) => listed,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

@@ -17,6 +17,9 @@ pub struct RecoveryReport {
     /// Segments below the oldest snapshot that were not looked at because one of them is damaged, and
     /// what is wrong with it. The repair removes them.
     pub damaged_segments: Vec<Box<str>>,
+    /// Of [`verify`](crate::verify): history files of runs that are damaged, each with what is wrong with
+    /// it. No opening needs them.
+    pub damaged_history: Vec<Box<str>>,
     /// The last record of the recovered state; 0 in a new database.
     pub last_lsn: Lsn,
     /// WAL segments read.
@@ -240,6 +243,9 @@ impl fmt::Display for RecoveryReport {
         }
         for damage in &self.damaged_snapshots {
             writeln!(f, "  snapshot not used: {damage}")?;
+        }
+        for damage in &self.damaged_history {
+            writeln!(f, "history file damaged: {damage}")?;
         }
         for damage in &self.damaged_segments {
             writeln!(f, "  segment not needed and damaged: {damage}")?;

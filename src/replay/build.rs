@@ -10,30 +10,44 @@ use crate::recovery::linked_primitive;
 use crate::registry::PrimitiveRegistry;
 use crate::state::{Published, RunRow, RunState, State};
 
-/// The instances that these entries make. Those of primitives that are not linked make none.
+/// What entries make.
+pub(crate) struct Built<'e> {
+    pub(crate) run: RunState,
+    /// Entries of primitives that are not linked.
+    pub(crate) detached: Vec<&'e RunEntry>,
+}
+
+/// The instances that these entries make.
 ///
 /// # Errors
 ///
 /// What replaying the log would refuse.
-pub(crate) fn build(
+pub(crate) fn build<'e>(
     registry: &'static PrimitiveRegistry,
     log: &RunLog,
-    entries: &[RunEntry],
-) -> Result<RunState> {
-    let mut by_type: BTreeMap<u8, Vec<LoggedEntry<'_>>> = BTreeMap::new();
+    entries: &'e [RunEntry],
+) -> Result<Built<'e>> {
+    let mut by_type: BTreeMap<u8, Vec<&RunEntry>> = BTreeMap::new();
     for entry in entries {
-        by_type.entry(entry.type_id).or_default().push(entry.logged());
+        by_type.entry(entry.type_id).or_default().push(entry);
     }
-    let mut run = RunState::default();
-    for (type_id, entries) in by_type {
-        let Some(row) = log.catalog.get(&type_id) else { continue };
-        let Some(index) = linked_primitive(registry, row, &entries)? else { continue };
+    let mut built = Built { run: RunState::default(), detached: Vec::new() };
+    for (type_id, mut entries) in by_type {
+        let logged: Vec<LoggedEntry<'_>> = entries.iter().map(|entry| entry.logged()).collect();
+        let linked = match log.catalog.get(&type_id) {
+            Some(row) => linked_primitive(registry, row, &logged)?,
+            None => None,
+        };
+        let Some(index) = linked else {
+            built.detached.append(&mut entries);
+            continue;
+        };
         let primitive = registry.list()[index];
         let mut instance = primitive.create();
-        primitive.replay_carried(&mut instance, &entries)?;
-        run.put(index, instance);
+        primitive.replay_carried(&mut instance, &logged)?;
+        built.run.put(index, instance);
     }
-    Ok(run)
+    Ok(built)
 }
 
 /// A state in which there is only this run.

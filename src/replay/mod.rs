@@ -9,13 +9,17 @@
 //!   the run.
 
 mod build;
+mod bundle;
 mod keep;
 mod pack;
 mod run_log;
 mod walk;
 
 pub(crate) use build::{build, published};
+pub(crate) use bundle::{read_bundle, write_bundle};
 pub(crate) use keep::keep;
-pub(crate) use pack::{HISTORY_DIR, Pack, list as list_packs, remove as remove_packs};
-pub(crate) use run_log::RunLog;
+pub(crate) use pack::{
+    Pack, damage, list as list_packs, paths as history_paths, remove as remove_packs,
+};
+pub(crate) use run_log::{RunEntry, RunLog};
 pub(crate) use walk::{Sources, read_run};

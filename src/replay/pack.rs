@@ -17,10 +17,7 @@ use crate::error::{Damage, Error, Result};
 use crate::format::catalog::Catalog;
 use crate::format::snapshot::CORE_TYPE_ID;
 use crate::id::{Lsn, RunId};
-use crate::snapshot::{CarriedEntry, FileKind, Place, Section, SnapshotFile};
-
-/// The directory of the history files, below the database's.
-pub(crate) const HISTORY_DIR: &str = "history";
+use crate::snapshot::{CarriedEntry, FileKind, HISTORY_DIR, Place, Section, SnapshotFile};
 
 const DIGITS: usize = 20;
 const SUFFIX: &str = ".history";
@@ -67,35 +64,44 @@ impl Pack {
 
     /// The sections, the core's first, by type ID.
     pub(super) fn sections(&self) -> impl Iterator<Item = (u8, &Section)> {
-        let core = std::iter::once((CORE_TYPE_ID, self.file.core()));
-        core.chain(self.file.sections().iter().map(|section| (section.type_id(), section)))
+        sections(&self.file)
     }
 
     /// The entries of `run` in one section, in the order of the log.
     pub(super) fn entries(&self, section: &Section, run: RunId) -> Result<Vec<CarriedEntry>> {
-        let rows = section.instances();
-        match rows.binary_search_by_key(&run, |row| row.run).ok().and_then(|at| rows.get(at)) {
-            Some(row) => Ok(self.file.raw_instance(section, row)?.carried),
-            None => Ok(Vec::new()),
-        }
+        entries(&self.file, section, run)
     }
 
     /// What `run` did in these records, up to `lsn`.
     pub(super) fn part(&self, run: RunId, lsn: Lsn) -> Result<Option<Part>> {
-        let mut part = Part { entries: Vec::new(), place: (self.file.path().into(), 0) };
-        for (type_id, section) in self.sections() {
-            let entries = self.entries(section, run)?.into_iter();
-            let until = entries.filter(|entry| entry.lsn <= lsn);
-            part.entries.extend(until.map(|entry| (type_id, entry)));
-        }
-        part.entries.sort_by_key(|(_, entry)| (entry.lsn, entry.index));
+        let mut part = part(&self.file, run)?;
+        part.entries.retain(|(_, entry)| entry.lsn <= lsn);
         Ok((part.entries.last().map(|(_, entry)| entry.lsn) == Some(lsn)).then_some(part))
     }
+}
 
-    /// Compares the whole file with its checksums.
-    pub(crate) fn verify(&self) -> Result<()> {
-        self.file.verify_whole()
+fn sections(file: &SnapshotFile) -> impl Iterator<Item = (u8, &Section)> {
+    let core = std::iter::once((CORE_TYPE_ID, file.core()));
+    core.chain(file.sections().iter().map(|section| (section.type_id(), section)))
+}
+
+fn entries(file: &SnapshotFile, section: &Section, run: RunId) -> Result<Vec<CarriedEntry>> {
+    let rows = section.instances();
+    match rows.binary_search_by_key(&run, |row| row.run).ok().and_then(|at| rows.get(at)) {
+        Some(row) => Ok(file.raw_instance(section, row)?.carried),
+        None => Ok(Vec::new()),
     }
+}
+
+/// Everything of `run` that is in a file, in the order of the log.
+pub(super) fn part(file: &SnapshotFile, run: RunId) -> Result<Part> {
+    let mut part = Part { entries: Vec::new(), place: (file.path().into(), 0) };
+    for (type_id, section) in sections(file) {
+        let entries = entries(file, section, run)?.into_iter();
+        part.entries.extend(entries.map(|entry| (type_id, entry)));
+    }
+    part.entries.sort_by_key(|(_, entry)| (entry.lsn, entry.index));
+    Ok(part)
 }
 
 /// Where the file with these records goes.
@@ -163,6 +169,28 @@ pub(crate) fn list(disk: &DiskRef) -> Result<Vec<Arc<Pack>>> {
     let listing = listing(disk)?;
     let open = |(first, last, bytes)| Pack::open(disk, first, last, bytes).map(Arc::new);
     listing.packs.into_iter().map(open).collect()
+}
+
+/// Where they stand, below the database's directory.
+pub(crate) fn paths(disk: &DiskRef) -> Result<Vec<PathBuf>> {
+    let listed = listing(disk)?.packs;
+    Ok(listed.iter().map(|(first, last, _)| place_of(*first, *last).path).collect())
+}
+
+/// Reads all of them whole, and says of each that is damaged what is wrong with it.
+pub(crate) fn damage(disk: &DiskRef) -> Result<Vec<Box<str>>> {
+    let mut damage = Vec::new();
+    for (first, last, bytes) in listing(disk)?.packs {
+        let pack = Pack::open(disk, first, last, bytes);
+        match pack.and_then(|pack| pack.file.verify_whole()) {
+            Ok(()) => {}
+            Err(error @ (Error::Corrupt { .. } | Error::Version { .. })) => {
+                damage.push(error.to_string().into());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(damage)
 }
 
 /// Removes all history files.

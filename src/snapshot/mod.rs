@@ -25,7 +25,10 @@ pub(crate) use crate::format::section::{Base, InstanceRow};
 pub(crate) use crate::format::snapshot::{FileKind, RunRow};
 use crate::id::{DatabaseId, Epoch, Lsn, RunId, Timestamp};
 
-pub(crate) use names::{Place, SNAPSHOT_DIR, list, remove_temps, snapshot_path, sync_directory};
+pub(crate) use instance::OwnedBlocks;
+pub(crate) use names::{
+    HISTORY_DIR, Place, SNAPSHOT_DIR, list, remove_temps, snapshot_path, sync_directory,
+};
 pub(crate) use prune::{opens, prune};
 pub(crate) use reader::{Section, SnapshotFile};
 pub(crate) use writer::{SnapshotWriter, write, write_entries};

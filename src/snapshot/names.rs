@@ -25,6 +25,9 @@ pub(crate) fn snapshot_path(lsn: Lsn) -> PathBuf {
     Path::new(SNAPSHOT_DIR).join(format!("{lsn:0width$}{SUFFIX}", width = DIGITS))
 }
 
+/// The directory of what is kept of the log for runs, in files of the same make.
+pub(crate) const HISTORY_DIR: &str = "history";
+
 /// Where a file goes that is written in one piece: under `temp` first, and by `path` once it is whole.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {

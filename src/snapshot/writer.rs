@@ -5,7 +5,7 @@
 //! - A section without instances, and an instance without rows, leave nothing in the file.
 //! - Until the rename there is only a temporary file, and it is removed when anything fails.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use super::names::{Place, sync};
@@ -100,6 +100,8 @@ struct OpenSection {
     /// Where its data starts, once it has any.
     offset: Option<u64>,
     index: SectionIndex,
+    /// Of each instance, those of its bases counted.
+    rows: HashMap<RunId, u64>,
 }
 
 impl<'m> SnapshotWriter<'m> {
@@ -186,11 +188,11 @@ impl<'m> SnapshotWriter<'m> {
         Ok(changes(&mut instance)? && instance.end().map(|()| true)?)
     }
 
-    /// How many rows the instance of `run` has in the open section, if it has any.
+    /// How many rows the instance of `run` has in the open section, those of its bases counted, if it was
+    /// written.
     pub(crate) fn rows_of(&self, run: RunId) -> Option<u64> {
-        let instances = &self.open.as_ref()?.index.instances;
-        let at = instances.binary_search_by_key(&run, |row| row.run).ok()?;
-        instances.get(at).map(|row| row.row_count)
+        let open = self.open.as_ref()?;
+        open.rows.get(&run).copied()
     }
 
     /// Writes an instance of a primitive that is not linked: its rows byte for byte, and what was
@@ -316,7 +318,13 @@ impl<'m> SnapshotWriter<'m> {
 
 impl OpenSection {
     fn new(type_id: u8, version: u32) -> OpenSection {
-        OpenSection { type_id, version, offset: None, index: SectionIndex::default() }
+        OpenSection {
+            type_id,
+            version,
+            offset: None,
+            index: SectionIndex::default(),
+            rows: HashMap::new(),
+        }
     }
 }
 
@@ -383,8 +391,11 @@ impl InstanceWriter<'_> {
         if !self.builder.is_empty() {
             self.end_block()?;
         }
+        let of_base = self.row.base.and_then(|base| self.section.rows.get(&base.run)).copied();
+        let rows = self.row.row_count.saturating_add(of_base.unwrap_or(0));
         let has_block = self.row.row_block_count + self.row.carried_block_count > 0;
         if has_block || self.row.base.is_some() {
+            self.section.rows.insert(self.row.run, rows);
             self.section.index.instances.push(self.row);
         }
         Ok(())

@@ -202,11 +202,17 @@ impl State {
         let Some(state) = self.runs.get_mut(&run) else { return };
         state.last_lsn = lsn;
         self.made.push(run);
+        let mut used = Vec::new();
         for (index, cell) in state.cells.iter_mut().enumerate() {
-            if let Some(cell) = cell.as_mut().filter(|cell| !cell.dirty) {
+            let Some(cell) = cell else { continue };
+            used.push(index);
+            if !cell.dirty {
                 cell.dirty = true;
                 self.dirty.push((run, index));
             }
+        }
+        for index in used {
+            self.note_first_entry(index, lsn);
         }
     }
 

@@ -4,7 +4,7 @@
 //! - A name belongs to at most one run.
 //! - Cloning is O(1), so that a transaction can keep the table as it was.
 
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use std::sync::Arc;
 
 use crate::id::{Lsn, RunId};
@@ -28,6 +28,8 @@ pub struct RunRow {
 pub(crate) struct RunTable {
     rows: OrdMap<RunId, RunRow>,
     names: OrdMap<Arc<str>, RunId>,
+    /// By parent, whether that is there or not.
+    children: OrdMap<RunId, OrdSet<RunId>>,
     last: u64,
 }
 
@@ -57,6 +59,9 @@ impl RunTable {
         }
         self.raise_last_id(row.id);
         self.names.insert(Arc::clone(&row.name), row.id);
+        if let Some((parent, _)) = row.parent {
+            self.children.entry(parent).or_default().insert(row.id);
+        }
         self.rows.insert(row.id, row);
         true
     }
@@ -64,6 +69,14 @@ impl RunTable {
     pub(crate) fn remove(&mut self, run: RunId) -> Option<RunRow> {
         let row = self.rows.remove(&run)?;
         self.names.remove(&row.name);
+        if let Some((parent, _)) = row.parent
+            && let Some(children) = self.children.get_mut(&parent)
+        {
+            children.remove(&run);
+            if children.is_empty() {
+                self.children.remove(&parent);
+            }
+        }
         Some(row)
     }
 
@@ -73,6 +86,11 @@ impl RunTable {
 
     pub(crate) fn named(&self, name: &str) -> Option<RunId> {
         self.names.get(name).copied()
+    }
+
+    /// The first run that was forked from `parent` and is there.
+    pub(crate) fn first_child(&self, parent: RunId) -> Option<RunId> {
+        self.children.get(&parent)?.get_min().copied()
     }
 
     /// In ascending order of IDs.
