@@ -196,8 +196,21 @@ pub(super) fn meta_of(state: &Published, database: DatabaseId, chain: u32) -> Sn
         parent: row.parent,
         created_lsn: row.created_lsn,
         last_lsn: state.runs.get(&row.id).map_or(Lsn::ZERO, |run| run.last_lsn),
+        is_fork: row.is_fork,
+        is_gone: false,
         name: row.name.to_string(),
     });
+    let gone = state.table.gone().map(|(run, parent)| RunRow {
+        run,
+        parent,
+        created_lsn: Lsn::ZERO,
+        last_lsn: Lsn::ZERO,
+        is_fork: parent.is_some(),
+        is_gone: true,
+        name: String::new(),
+    });
+    let mut runs: Vec<RunRow> = runs.chain(gone).collect();
+    runs.sort_by_key(|row| row.run);
     SnapshotMeta {
         kind: FileKind::Snapshot,
         first_lsn: Lsn::ZERO,
@@ -207,7 +220,7 @@ pub(super) fn meta_of(state: &Published, database: DatabaseId, chain: u32) -> Sn
         timestamp: state.timestamp,
         chain,
         catalog: (*state.catalog).clone(),
-        runs: runs.collect(),
+        runs,
         next_run: state.table.last_id().0.saturating_add(1),
     }
 }
@@ -247,7 +260,7 @@ fn write_instance(
 ) -> Result<()> {
     let primitive = state.registry.list()[index];
     let of_base = |base: &RunId| Some((*base, state.runs.get(base)?.get(index)?));
-    if let Some((base, of_base)) = base_of(state, run).as_ref().and_then(of_base)
+    if let Some((base, of_base)) = state.table.relative(run).as_ref().and_then(of_base)
         && let Some(rows) = writer.rows_of(base)
     {
         // More changes than that are not worth the second look at the base when it is loaded.
@@ -263,14 +276,4 @@ fn write_instance(
         }
     }
     writer.instance(run, |sink| primitive.save(frozen, &mut SectionWriter::new(sink)))
-}
-
-/// The run that `run` is most like: the one it was forked from, or else the first that was forked from
-/// the same one.
-fn base_of(state: &Published, run: RunId) -> Option<RunId> {
-    let (parent, _) = state.table.get(run)?.parent?;
-    if parent == RunId::ROOT || state.table.get(parent).is_some() {
-        return Some(parent);
-    }
-    state.table.first_child(parent).filter(|sibling| *sibling < run)
 }

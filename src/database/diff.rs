@@ -102,7 +102,7 @@ impl Database {
     /// let diff = db.diff(plan, other)?;
     /// let changes: Vec<_> = diff.iter().collect();
     /// assert_eq!(changes.len(), 1);
-    /// assert_eq!(changes[0].primitive, "KvStore");
+    /// assert_eq!(changes[0].primitive, "kv");
     /// assert_eq!(changes[0].change.kind(), ChangeKind::Changed);
     /// # }
     /// # Ok::<(), freehold::Error>(())

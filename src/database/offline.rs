@@ -135,7 +135,7 @@ pub struct RunsComparison {
 ///
 /// What opening would refuse.
 pub fn compare_runs(path: impl AsRef<Path>) -> Result<RunsComparison> {
-    let db = Options::new().read_only(true).open(path)?;
+    let db = Options::new().read_only(true).on_warning(|_, _| {}).open(path)?;
     let view = db.view();
     let mut comparison = RunsComparison::default();
     for row in view.runs() {

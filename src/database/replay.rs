@@ -75,7 +75,8 @@ impl Database {
         let row = match view.published.table.get(run) {
             Some(row) => row.clone(),
             None if run == RunId::ROOT => {
-                RunRow { id: run, name: "root".into(), created_lsn: Lsn::ZERO, parent: None }
+                let (name, created_lsn) = ("root".into(), Lsn::ZERO);
+                RunRow { id: run, name, created_lsn, parent: None, is_fork: false }
             }
             None => return Err(Error::NoRun { run: run.to_string().into() }),
         };

@@ -160,7 +160,8 @@ impl<'db> Transaction<'db> {
         // First what can be refused: a run that is not in the log must not be in the table.
         let payload = core_entry::RunCreate { run: id, parent, name }.encode();
         self.writer.log.push_core(wal_type, &payload)?;
-        let row = RunRow { id, name: name.into(), created_lsn: self.lsn, parent };
+        let is_fork = wal_type == core_entry::RUN_FORK;
+        let row = RunRow { id, name: name.into(), created_lsn: self.lsn, parent, is_fork };
         self.writer.state.table.insert(row);
         self.made.push(id);
         Ok(id)

@@ -49,6 +49,8 @@ pub(crate) fn write_bundle(path: &Path, row: &state::RunRow, log: &RunLog) -> Re
             parent: None,
             created_lsn: LSN,
             last_lsn: LSN,
+            is_fork: false,
+            is_gone: false,
             name: row.name.to_string(),
         }],
         next_run: RUN.0 + 1,

@@ -62,10 +62,10 @@ pub(crate) fn keep(
         pack::remove(disk)?;
         return Ok(kept);
     }
-    let mut writer = Writer { disk, database, epoch, table, parents: BTreeMap::new() };
+    let mut writer = Writer { disk, database, epoch, table, met: BTreeMap::new() };
     for pack in &packs {
         for row in &pack.file().meta().runs {
-            writer.parents.insert(row.run, row.clone());
+            writer.met.insert(row.run, row.clone());
         }
     }
     let mut gathered = Gathered::default();
@@ -88,8 +88,8 @@ struct Writer<'a> {
     database: DatabaseId,
     epoch: Epoch,
     table: &'a RunTable,
-    /// How each run that was met was made, those that are gone among them.
-    parents: BTreeMap<RunId, RunRow>,
+    /// What is known of each run that was met.
+    met: BTreeMap<RunId, RunRow>,
 }
 
 impl Writer<'_> {
@@ -128,7 +128,7 @@ impl Writer<'_> {
                 }
                 if matches!(entry.wal_type, core_entry::RUN_CREATE | core_entry::RUN_FORK) {
                     let create = RunCreate::decode(entry.payload)?;
-                    self.parents.insert(run, row_of(&create, entry.wal_type, lsn));
+                    self.met.insert(run, row_of(&create, entry.wal_type, lsn));
                 }
                 let of = (type_of(&types, entry)?, run);
                 let entries = gathered.entries.entry(of).or_default();
@@ -147,11 +147,7 @@ impl Writer<'_> {
             if run == RunId::ROOT || !needed.insert(run) {
                 continue;
             }
-            let parent = match self.parents.get(&run) {
-                Some(row) => row.parent,
-                None => self.table.get(run).and_then(|row| row.parent),
-            };
-            next.extend(parent.map(|(parent, _)| parent));
+            next.extend(self.table.forked_from(run));
         }
         needed
     }
@@ -219,7 +215,7 @@ impl Writer<'_> {
         }
         let catalog = merged(catalog, &gathered.catalog);
         let type_ids: Vec<u8> = catalog.rows.iter().map(|row| row.type_id).collect();
-        let runs = self.parents.values().filter(|row| needed.contains(&row.run)).cloned();
+        let runs = self.met.values().filter(|row| needed.contains(&row.run)).cloned();
         let meta = SnapshotMeta {
             kind: FileKind::History,
             first_lsn: first,
@@ -286,10 +282,11 @@ fn put_section(
 fn row_of(create: &RunCreate<'_>, wal_type: u8, lsn: Lsn) -> RunRow {
     RunRow {
         run: create.run,
-        // What was logged again behind its creation needs nothing of where it came from.
-        parent: create.parent.filter(|_| wal_type == core_entry::RUN_FORK),
+        parent: create.parent,
         created_lsn: lsn,
         last_lsn: lsn,
+        is_fork: wal_type == core_entry::RUN_FORK,
+        is_gone: false,
         name: create.name.to_owned(),
     }
 }

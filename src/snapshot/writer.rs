@@ -281,12 +281,7 @@ impl<'m> SnapshotWriter<'m> {
             let (found, expected) = (run.0, last.run.0.saturating_add(1));
             return Err(self.output.refusal(Damage::Misplaced { of: "instance", found, expected }));
         }
-        // What is carried as it is may be the base of others, and have outlived its run.
-        let is_known = match version {
-            Some(_) => run.0 < self.meta.next_run,
-            None => self.meta.has_run(run),
-        };
-        if !is_known {
+        if !self.meta.has_run(run) {
             let (found, most) = (run.0, self.meta.next_run.saturating_sub(1));
             return Err(self.output.refusal(Damage::TooLarge {
                 of: "run of an instance",

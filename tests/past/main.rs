@@ -1,6 +1,9 @@
 //! The past: replay of runs, time travel, forks, what differs, copies.
 
+mod copies;
+mod diffs;
 mod forks;
+mod kept;
 mod replay;
 
 use std::path::Path;
