@@ -16,6 +16,7 @@ mod offline;
 mod options;
 mod past;
 mod pending;
+mod publish;
 mod run;
 mod ticker;
 mod transaction;
