@@ -104,11 +104,16 @@ impl Core {
         let database = locked(&files.log).database();
         if checkpoints.newest != Some(state.lsn) {
             let covered = files.wal_bytes.load(Ordering::Relaxed);
+            let mistaken = self
+                .planted
+                .is(Mistake::DropDetached)
+                .then(|| Published { detached: Arc::default(), ..state.clone() });
+            let to_write = mistaken.as_ref().unwrap_or(state);
             let write = || {
                 snapshot::write(
                     &files.disk,
                     &meta_of(state, database, chain),
-                    |writer| write_sections(state, writer),
+                    |writer| write_sections(to_write, writer),
                     || self.wait_synced(state.lsn),
                 )
             };

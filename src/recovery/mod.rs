@@ -285,6 +285,10 @@ fn read_files(
         Reach::Until(lsn) => plan::plan_until(&mut look.found, lsn)?,
         Reach::Replayed(lsn) => {
             look.found.snapshots.retain(|snapshot| snapshot.lsn < lsn);
+            if look.found.floor().is_none() {
+                // The snapshot is the first there is, and nothing leads to it.
+                return Err(Error::NoLsn { lsn, nearest: lsn });
+            }
             plan::plan_until(&mut look.found, lsn)?
         }
         Reach::Damage => plan::plan_before_damage(&mut look)?,

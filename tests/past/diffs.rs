@@ -70,7 +70,7 @@ fn runs_views_and_records_are_compared() {
 
     let mixed = db.diff(run, db.view()).unwrap_err();
     assert_eq!(mixed.rejected::<DiffMismatch>(), Some(&DiffMismatch));
-    assert!(matches!(db.diff(run, RunId(99)), Err(freehold::Error::NoRun { .. })));
+    assert!(matches!(db.diff(run, RunId(99)), Err(Error::NoRun { .. })));
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn looking_back_writes_nothing() {
     let replay = db.replay_run(fork).unwrap();
     assert_eq!(content(&replay.view().unwrap()), live(&db, fork));
     for lsn in [290, 295, 301] {
-        let view = db.view_at(freehold::Lsn(lsn)).unwrap();
+        let view = db.view_at(Lsn(lsn)).unwrap();
         db.view_at_time(view.timestamp()).unwrap();
     }
     db.diff(run, fork).unwrap().iter().for_each(drop);
@@ -145,7 +145,7 @@ fn a_database_that_is_only_read_can_look_back() {
         }
     }
     let content_of_run = live(&db, run);
-    let lsn = freehold::Lsn(db.view().lsn().0 - 20);
+    let lsn = Lsn(db.view().lsn().0 - 20);
     drop(db);
     let db = options().read_only(true).open(directory.path()).unwrap();
     assert_eq!(replayed(&db, run), content_of_run);
@@ -188,7 +188,7 @@ fn damage_to_a_history_file_is_told_and_costs_nothing_else() {
         match db.replay_run(run).and_then(|replay| replay.view()) {
             // A byte that no entry of this run stands on.
             Ok(view) => assert_eq!(content(&view), live(&db, run), "byte {at}"),
-            Err(freehold::Error::Corrupt { file, .. }) => {
+            Err(Error::Corrupt { file, .. }) => {
                 assert!(file.starts_with("history"), "{}", file.display());
             }
             Err(error) => panic!("byte {at}: {error}"),
