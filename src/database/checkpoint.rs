@@ -35,13 +35,15 @@ pub struct CheckpointReport {
 pub(super) struct Checkpoints {
     kept: usize,
     newest: Option<Lsn>,
+    /// How many runs had been deleted when history was last freed of what nobody needs.
+    freed_of: Option<u64>,
     /// Found damaged at opening: they do not count as kept.
     damaged: Vec<Lsn>,
 }
 
 impl Checkpoints {
     pub(super) fn new(kept: usize, newest: Option<Lsn>, damaged: Vec<Lsn>) -> Checkpoints {
-        Checkpoints { kept, newest, damaged }
+        Checkpoints { kept, newest, freed_of: None, damaged }
     }
 }
 
@@ -137,7 +139,11 @@ impl Core {
             locked(&files.log).prune(state.lsn)?;
         }
         if let Some(floor) = pruned.kept.last().filter(|_| pruned.kept.len() >= checkpoints.kept) {
-            (report.segments_removed, report.history_bytes) = prune_log(files, state, *floor)?;
+            let deleted = state.table.deleted_count();
+            let has_deleted = checkpoints.freed_of != Some(deleted);
+            (report.segments_removed, report.history_bytes) =
+                prune_log(files, state, *floor, has_deleted)?;
+            checkpoints.freed_of = Some(deleted);
         }
         Ok(report)
     }
@@ -158,7 +164,7 @@ impl Core {
                 && SnapshotFile::open(&files.disk, lsn)?.verify_whole().is_ok())
         })?;
         let (segments, _) = match pruned.kept.first() {
-            Some(floor) => prune_log(files, state, *floor)?,
+            Some(floor) => prune_log(files, state, *floor, true)?,
             None => (0, 0),
         };
         Ok(segments > 0 || !pruned.removed.is_empty())
@@ -176,7 +182,12 @@ impl Core {
 
 /// Removes the segments that hold nothing above `floor`, after what runs did in them was kept. How many
 /// they were, and how many bytes that took.
-fn prune_log(files: &Files, state: &Published, floor: Lsn) -> Result<(usize, u64)> {
+fn prune_log(
+    files: &Files,
+    state: &Published,
+    floor: Lsn,
+    has_deleted: bool,
+) -> Result<(usize, u64)> {
     let kept = match files.history {
         History::All => return Ok((0, 0)),
         History::Wal => {
@@ -188,7 +199,8 @@ fn prune_log(files: &Files, state: &Published, floor: Lsn) -> Result<(usize, u64
                 let log = locked(&files.log);
                 (log.superfluous(floor), log.database())
             };
-            replay::keep(&files.disk, database, state.epoch, &segments, &state.table)?.bytes
+            replay::keep(&files.disk, database, state.epoch, &segments, &state.table, has_deleted)?
+                .bytes
         }
     };
     Ok((locked(&files.log).prune(floor)?, kept))

@@ -7,7 +7,6 @@
 //!   written again as often as its size doubles.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::pack::{self, Pack};
 use super::run_log::{carried, each_entry, type_of, types_of};
@@ -17,7 +16,7 @@ use crate::format::catalog::Catalog;
 use crate::format::core_entry::{self, RunCreate};
 use crate::format::snapshot::CORE_TYPE_ID;
 use crate::id::{DatabaseId, Epoch, Lsn, RunId, SegmentId, Timestamp};
-use crate::snapshot::{self, CarriedEntry, FileKind, RawInstance, RunRow, SnapshotMeta};
+use crate::snapshot::{self, CarriedEntry, FileKind, RawInstance, RunRow, Section, SnapshotMeta};
 use crate::state::RunTable;
 use crate::wal::scan::{SegmentReader, Step};
 
@@ -30,6 +29,9 @@ pub(crate) struct Kept {
     /// Bytes of the history files written.
     pub(crate) bytes: u64,
 }
+
+/// The first and the last record of a history file, and its bytes.
+type Range = (Lsn, Lsn, u64);
 
 /// Entries by type ID and run.
 type Entries = BTreeMap<(u8, RunId), Vec<CarriedEntry>>;
@@ -44,42 +46,39 @@ struct Gathered {
     bytes: u64,
 }
 
-/// Moves what `segments` hold of runs to history files, before they are removed; and gives up what no
-/// run needs any more.
+/// Moves what `segments` hold of runs to history files, before they are removed. `has_deleted`: runs were
+/// deleted since this was last asked, so there may be entries that no run needs any more.
 pub(crate) fn keep(
     disk: &DiskRef,
     database: DatabaseId,
     epoch: Epoch,
     segments: &[SegmentId],
     table: &RunTable,
+    has_deleted: bool,
 ) -> Result<Kept> {
     let listing = pack::listing(disk)?;
-    pack::remove_paths(disk, listing.superfluous.clone())?;
-    let open = |(first, last, bytes)| Pack::open(disk, first, last, bytes).map(Arc::new);
-    let mut packs = listing.packs.into_iter().map(open).collect::<Result<Vec<Arc<Pack>>>>()?;
+    pack::remove_paths(disk, listing.superfluous)?;
     let mut kept = Kept::default();
     if table.iter().len() == 0 {
         pack::remove(disk)?;
         return Ok(kept);
     }
+    let mut packs = listing.packs;
     let mut writer = Writer { disk, database, epoch, table, met: BTreeMap::new() };
-    for pack in &packs {
-        for row in &pack.file().meta().runs {
-            writer.met.insert(row.run, row.clone());
-        }
-    }
     let mut gathered = Gathered::default();
     let mut reader = SegmentReader::default();
     for segment in segments {
         reader.read(disk, *segment)?;
-        let packed = packs.last().map_or(Lsn::ZERO, |pack| pack.last());
+        let packed = packs.last().map_or(Lsn::ZERO, |(_, last, _)| *last);
         writer.gather(&reader, packed, &mut gathered)?;
         if gathered.bytes >= GATHERED_BYTES_MAX {
             kept.bytes += writer.add(&mut packs, std::mem::take(&mut gathered))?;
         }
     }
     kept.bytes += writer.add(&mut packs, gathered)?;
-    kept.bytes += writer.shrink(&mut packs)?;
+    if has_deleted {
+        kept.bytes += writer.shrink(&packs)?;
+    }
     Ok(kept)
 }
 
@@ -88,7 +87,7 @@ struct Writer<'a> {
     database: DatabaseId,
     epoch: Epoch,
     table: &'a RunTable,
-    /// What is known of each run that was met.
+    /// The runs that were met while they were made.
     met: BTreeMap<RunId, RunRow>,
 }
 
@@ -139,104 +138,97 @@ impl Writer<'_> {
         }
     }
 
-    /// The runs whose entries stay.
-    fn needed(&self) -> BTreeSet<RunId> {
-        let mut needed = BTreeSet::new();
-        let mut next: Vec<RunId> = self.table.iter().map(|row| row.id).collect();
-        while let Some(run) = next.pop() {
-            if run == RunId::ROOT || !needed.insert(run) {
-                continue;
-            }
-            next.extend(self.table.forked_from(run));
-        }
-        needed
+    /// Whether the entries of a run stay: it is there, or one that descends from it is.
+    fn is_needed(&self, run: RunId) -> bool {
+        self.table.get(run).is_some() || self.table.is_gone(run)
     }
 
     /// Writes what was gathered as a file, together with those before it that are not much larger.
-    fn add(&mut self, packs: &mut Vec<Arc<Pack>>, gathered: Gathered) -> Result<u64> {
-        let needed = self.needed();
-        let Some((first, last)) = gathered.range else { return Ok(0) };
-        if gathered.entries.keys().all(|(_, run)| !needed.contains(run)) {
+    fn add(&mut self, packs: &mut Vec<Range>, mut gathered: Gathered) -> Result<u64> {
+        gathered.entries.retain(|(_, run), _| self.is_needed(*run));
+        let Some((first, last)) = gathered.range.filter(|_| !gathered.entries.is_empty()) else {
             return Ok(0);
-        }
+        };
         let payloads = gathered.entries.values().flatten().map(|entry| entry.payload.len() as u64);
         let mut size: u64 = payloads.sum();
         let mut from = packs.len();
-        while let Some(pack) = from.checked_sub(1).and_then(|before| packs.get(before)) {
-            if pack.bytes > size.saturating_mul(2) {
+        while let Some((_, _, bytes)) = from.checked_sub(1).and_then(|before| packs.get(before)) {
+            if *bytes > size.saturating_mul(2) {
                 break;
             }
-            size += pack.bytes;
+            size += bytes;
             from -= 1;
         }
         let merged = packs.split_off(from);
-        let first = merged.first().map_or(first, |pack| pack.first());
-        let written = self.write(&merged, &gathered, (first, last), &needed)?;
-        packs.push(Arc::new(Pack::open(self.disk, first, last, written)?));
+        let first = merged.first().map_or(first, |(first, ..)| *first);
+        let written = self.write(&self.open(&merged)?, &gathered, (first, last))?;
+        packs.push((first, last, written));
         self.remove(&merged)?;
         Ok(written)
     }
 
     /// Writes the files anew of which more than half is needed by nobody.
-    fn shrink(&mut self, packs: &mut [Arc<Pack>]) -> Result<u64> {
-        let needed = self.needed();
+    fn shrink(&self, packs: &[Range]) -> Result<u64> {
         let mut bytes = 0;
-        for pack in packs {
+        for range in packs {
+            let pack = self.open(std::slice::from_ref(range))?;
             let (mut all, mut dead) = (0, 0);
-            for (_, section) in pack.sections() {
+            for (_, section) in pack.iter().flat_map(Pack::sections) {
                 for row in section.instances().iter().filter(|row| row.run != RunId::ROOT) {
                     all += row.carried_count;
-                    dead += if needed.contains(&row.run) { 0 } else { row.carried_count };
+                    dead += if self.is_needed(row.run) { 0 } else { row.carried_count };
                 }
             }
             if dead == all {
-                self.remove(&[Arc::clone(pack)])?;
+                self.remove(std::slice::from_ref(range))?;
             } else if dead > all / 2 {
-                let range = (pack.first(), pack.last());
-                let nothing =
-                    Gathered { timestamp: pack.file().meta().timestamp, ..Gathered::default() };
-                bytes += self.write(&[Arc::clone(pack)], &nothing, range, &needed)?;
+                bytes += self.write(&pack, &Gathered::default(), (range.0, range.1))?;
             }
         }
         Ok(bytes)
     }
 
-    fn write(
-        &self,
-        packs: &[Arc<Pack>],
-        gathered: &Gathered,
-        (first, last): (Lsn, Lsn),
-        needed: &BTreeSet<RunId>,
-    ) -> Result<u64> {
+    fn open(&self, ranges: &[Range]) -> Result<Vec<Pack>> {
+        let open = |(first, last, _): &Range| Pack::open(self.disk, *first, *last);
+        ranges.iter().map(open).collect()
+    }
+
+    fn write(&self, packs: &[Pack], gathered: &Gathered, (first, last): (Lsn, Lsn)) -> Result<u64> {
         pack::make_directory(self.disk)?;
         let mut catalog = Catalog::default();
+        let mut runs: BTreeMap<RunId, RunRow> = BTreeMap::new();
         for pack in packs {
             catalog = merged(catalog, pack.catalog());
+            let rows = pack.file().meta().runs.iter().filter(|row| self.is_needed(row.run));
+            runs.extend(rows.map(|row| (row.run, row.clone())));
+        }
+        for (_, run) in gathered.entries.keys() {
+            runs.entry(*run).or_insert_with(|| self.row_of(*run));
         }
         let catalog = merged(catalog, &gathered.catalog);
         let type_ids: Vec<u8> = catalog.rows.iter().map(|row| row.type_id).collect();
-        let runs = self.met.values().filter(|row| needed.contains(&row.run)).cloned();
+        let of_packs = packs.last().map(|pack| pack.file().meta().timestamp);
         let meta = SnapshotMeta {
             kind: FileKind::History,
             first_lsn: first,
             database: self.database,
             epoch: self.epoch,
             lsn: last,
-            timestamp: gathered.timestamp,
+            timestamp: gathered.timestamp.max(of_packs.unwrap_or_default()),
             chain: 0,
             catalog,
-            runs: runs.collect(),
+            runs: runs.into_values().collect(),
             next_run: self.table.last_id().0.saturating_add(1),
         };
         let written = snapshot::write_entries(
             self.disk,
             &pack::place_of(first, last),
             &meta,
-            |writer| put_section(writer, CORE_TYPE_ID, packs, gathered, needed),
+            |writer| self.put_section(writer, CORE_TYPE_ID, packs, gathered),
             |writer| {
                 for type_id in type_ids {
                     writer.begin_section(type_id, 0)?;
-                    put_section(writer, type_id, packs, gathered, needed)?;
+                    self.put_section(writer, type_id, packs, gathered)?;
                     writer.end_section()?;
                 }
                 Ok(())
@@ -245,38 +237,59 @@ impl Writer<'_> {
         Ok(written.bytes)
     }
 
-    fn remove(&self, packs: &[Arc<Pack>]) -> Result<()> {
-        let path = |pack: &Arc<Pack>| pack::place_of(pack.first(), pack.last()).path;
-        pack::remove_paths(self.disk, packs.iter().map(path).collect())
-    }
-}
-
-/// Writes the entries of each run that is needed, those of the files first.
-fn put_section(
-    writer: &mut snapshot::SnapshotWriter<'_>,
-    type_id: u8,
-    packs: &[Arc<Pack>],
-    gathered: &Gathered,
-    needed: &BTreeSet<RunId>,
-) -> Result<()> {
-    let of_type = |pack: &Arc<Pack>| pack.sections().position(|(found, _)| found == type_id);
-    for run in needed {
-        let mut carried = Vec::new();
-        for pack in packs {
-            let section = of_type(pack).and_then(|at| pack.sections().nth(at));
-            if let Some((_, section)) = section {
-                carried.append(&mut pack.entries(section, *run)?);
+    /// Writes the entries of each run that is needed, those of the files first.
+    fn put_section(
+        &self,
+        writer: &mut snapshot::SnapshotWriter<'_>,
+        type_id: u8,
+        packs: &[Pack],
+        gathered: &Gathered,
+    ) -> Result<()> {
+        let of_type = |pack| {
+            let sections = Pack::sections(pack);
+            let section = sections.filter(|(found, _)| *found == type_id).map(|(_, one)| one);
+            section.map(move |section| (pack, section)).next()
+        };
+        let sections: Vec<(&Pack, &Section)> = packs.iter().filter_map(of_type).collect();
+        let in_packs = sections.iter().flat_map(|(_, section)| section.instances());
+        let mut runs: BTreeSet<RunId> = in_packs.map(|row| row.run).collect();
+        let fresh = gathered.entries.range((type_id, RunId::ROOT)..=(type_id, RunId(u64::MAX)));
+        runs.extend(fresh.map(|((_, run), _)| *run));
+        for run in runs.into_iter().filter(|run| self.is_needed(*run)) {
+            let mut carried = Vec::new();
+            for (pack, section) in &sections {
+                carried.append(&mut pack.entries(section, run)?);
             }
-        }
-        carried.extend(gathered.entries.get(&(type_id, *run)).into_iter().flatten().cloned());
-        if !carried.is_empty() {
+            carried.extend(gathered.entries.get(&(type_id, run)).into_iter().flatten().cloned());
             let blocks = Vec::new();
-            let instance =
-                RawInstance { run: *run, section_version: 0, base: None, blocks, carried };
+            let instance = RawInstance { run, section_version: 0, base: None, blocks, carried };
             writer.raw_instance(&instance)?;
         }
+        Ok(())
     }
-    Ok(())
+
+    /// What a file says of a run: how it was made, if that is known.
+    fn row_of(&self, run: RunId) -> RunRow {
+        if let Some(met) = self.met.get(&run) {
+            return met.clone();
+        }
+        let row = self.table.get(run);
+        let lsn = row.map_or(Lsn::ZERO, |row| row.created_lsn);
+        RunRow {
+            run,
+            parent: row.and_then(|row| row.parent),
+            created_lsn: lsn,
+            last_lsn: lsn,
+            is_fork: row.is_some_and(|row| row.is_fork),
+            is_gone: row.is_none(),
+            name: row.map_or_else(String::new, |row| row.name.to_string()),
+        }
+    }
+
+    fn remove(&self, packs: &[Range]) -> Result<()> {
+        let path = |(first, last, _): &Range| pack::place_of(*first, *last).path;
+        pack::remove_paths(self.disk, packs.iter().map(path).collect())
+    }
 }
 
 fn row_of(create: &RunCreate<'_>, wal_type: u8, lsn: Lsn) -> RunRow {

@@ -25,11 +25,10 @@ const SUFFIX: &str = ".history";
 /// A history file that is open to read.
 pub(crate) struct Pack {
     file: SnapshotFile,
-    pub(super) bytes: u64,
 }
 
 impl Pack {
-    pub(super) fn open(disk: &DiskRef, first: Lsn, last: Lsn, bytes: u64) -> Result<Pack> {
+    pub(super) fn open(disk: &DiskRef, first: Lsn, last: Lsn) -> Result<Pack> {
         let path = place_of(first, last).path;
         let file = SnapshotFile::open_kind(disk, path, FileKind::History)?;
         for (found, expected) in [(file.meta().first_lsn, first), (file.meta().lsn, last)] {
@@ -39,7 +38,7 @@ impl Pack {
                 return Err(Error::corrupt(file.path(), 0, what));
             }
         }
-        Ok(Pack { file, bytes })
+        Ok(Pack { file })
     }
 
     pub(super) fn first(&self) -> Lsn {
@@ -167,7 +166,7 @@ fn range_in(name: &str) -> Option<(Lsn, Lsn)> {
 /// [`Error::Corrupt`] if one is damaged.
 pub(crate) fn list(disk: &DiskRef) -> Result<Vec<Arc<Pack>>> {
     let listing = listing(disk)?;
-    let open = |(first, last, bytes)| Pack::open(disk, first, last, bytes).map(Arc::new);
+    let open = |(first, last, _)| Pack::open(disk, first, last).map(Arc::new);
     listing.packs.into_iter().map(open).collect()
 }
 
@@ -180,8 +179,8 @@ pub(crate) fn paths(disk: &DiskRef) -> Result<Vec<PathBuf>> {
 /// Reads all of them whole, and says of each that is damaged what is wrong with it.
 pub(crate) fn damage(disk: &DiskRef) -> Result<Vec<Box<str>>> {
     let mut damage = Vec::new();
-    for (first, last, bytes) in listing(disk)?.packs {
-        let pack = Pack::open(disk, first, last, bytes);
+    for (first, last, _) in listing(disk)?.packs {
+        let pack = Pack::open(disk, first, last);
         match pack.and_then(|pack| pack.file.verify_whole()) {
             Ok(()) => {}
             Err(error @ (Error::Corrupt { .. } | Error::Version { .. })) => {

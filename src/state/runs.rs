@@ -113,6 +113,16 @@ impl RunTable {
         self.names.get(name).copied()
     }
 
+    /// Whether the run is gone, and others descend from it.
+    pub(crate) fn is_gone(&self, run: RunId) -> bool {
+        self.gone.contains_key(&run)
+    }
+
+    /// How many runs were ever deleted.
+    pub(crate) fn deleted_count(&self) -> u64 {
+        self.last.saturating_sub(self.rows.len() as u64)
+    }
+
     /// The run that `run`, which may be gone, was forked from.
     pub(crate) fn forked_from(&self, run: RunId) -> Option<RunId> {
         let parent = match self.rows.get(&run) {

@@ -12,7 +12,7 @@ use freehold::Database;
 use freehold::prelude::*;
 use freehold::testing::{CrashPoint, Random, SimDisk, Survival};
 
-use crate::model::{Counters, Model, difference};
+use crate::model::{Counters, Model, difference, replayed_otherwise};
 use crate::workload::{Setup, Start, Step, Trace};
 
 /// How much is tried.
@@ -331,6 +331,7 @@ impl Explorer<'_> {
             let db = self.setup.open(&next)?;
             let last = db.view().lsn().0;
             let kept = difference(&Model::of(&db.view()), &shown);
+            let kept = kept.or_else(|| replayed_otherwise(&db));
             shut_off(&next, db);
             Ok((found, last, kept, run, count_below(&next, "snapshots")))
         });
@@ -374,6 +375,7 @@ impl Explorer<'_> {
             let next = disk.after_crash(Survival::Nothing);
             let db = self.setup.open(&next)?;
             let kept = difference(&Model::of(&db.view()), &went_on);
+            let kept = kept.or_else(|| replayed_otherwise(&db));
             shut_off(&next, db);
             Ok((found, shown, kept))
         });

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use freehold::View;
 use freehold::prelude::*;
+use freehold::{Database, View};
 
 /// Named counters, with an index that an operation reads.
 #[primitive(id = 0x80, wal = 0x80..=0x81)]
@@ -127,6 +127,20 @@ impl Model {
         }
         self
     }
+}
+
+/// A run that is another one when it is replayed from its own records, or cannot be.
+pub(crate) fn replayed_otherwise(db: &Database) -> Option<String> {
+    let view = db.view();
+    view.runs().find_map(|row| {
+        let live = view.run(row.id)?.digest();
+        let replayed = db.replay_run(row.id).and_then(|replay| replay.view()?.digest());
+        match (live, replayed) {
+            (Ok(live), Ok(replayed)) if live == replayed => None,
+            (_, Err(error)) => Some(format!("replay of run {}: {error}", row.id)),
+            (live, replayed) => Some(format!("run {} is {live:?}, replayed {replayed:?}", row.id)),
+        }
+    })
 }
 
 /// Where two states differ, short enough for a message.

@@ -9,7 +9,7 @@ use freehold::Database;
 use freehold::prelude::*;
 use freehold::testing::{SimDisk, Survival, TestClock};
 
-use crate::model::{Counters, Model, Notes, difference};
+use crate::model::{Counters, Model, Notes, difference, replayed_otherwise};
 
 /// One step of a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,9 @@ pub(crate) enum Step {
     Cross,
     /// A run is created, and a transaction made in it and in the root.
     Run,
+    /// The last run is forked, between two changes of it in one transaction, and the fork is used; if
+    /// there is no run, it is made there too.
+    Fork,
     /// The first run is used and deleted in one transaction; if there is none, it is made there too.
     Delete,
     /// An operation changes state and then refuses, between two that do not.
@@ -37,10 +40,11 @@ pub(crate) enum Step {
     Detached,
 }
 
-pub(crate) const STEPS: [Step; 10] = [
+pub(crate) const STEPS: [Step; 11] = [
     Step::One,
     Step::Cross,
     Step::Run,
+    Step::Fork,
     Step::Delete,
     Step::Rejected,
     Step::Aborted,
@@ -141,6 +145,7 @@ impl Start {
         let steps = [
             Step::Cross,
             Step::Run,
+            Step::Fork,
             Step::Checkpoint,
             Step::Cross,
             Step::Rotation,
@@ -339,6 +344,10 @@ impl Driver<'_> {
             difference(&Model::of_counters(&db.view()), &model.without_notes())
         };
         assert_eq!(different, None, "after {after}");
+        // A failing disk may have nothing more to read.
+        if self.failures == Failures::None {
+            assert_eq!(replayed_otherwise(db), None, "after {after}");
+        }
     }
 
     /// A transaction that is to make the next record, and what the model becomes by it. Whether it
@@ -432,6 +441,9 @@ impl Driver<'_> {
                     tx.on::<Counters>().add("runs", 1).map(drop)
                 });
             }
+            Step::Fork => {
+                self.commit(&db, |tx, model| fork(tx, model, count));
+            }
             Step::Delete => {
                 self.commit(&db, |tx, model| delete(tx, model, count));
             }
@@ -518,6 +530,29 @@ fn add_detached(tx: &mut Transaction<'_>, model: &mut Model, count: i64) -> Resu
         instances.add("detached", count);
         tx.run(RunId(*id))?.on::<Counters>().add("detached", count)?;
     }
+    Ok(())
+}
+
+/// Forks the last run between two changes of it, and changes the fork. Names no primitive that may be
+/// detached.
+fn fork(tx: &mut Transaction<'_>, model: &mut Model, count: i64) -> Result<()> {
+    let parent = match model.runs.last_key_value() {
+        Some((id, _)) => RunId(*id),
+        None => tx.create_run("forked").inspect(|id| {
+            model.runs.insert(id.0, ("forked".into(), Default::default()));
+        })?,
+    };
+    let of_parent = &mut model.runs.get_mut(&parent.0).expect("just made").1;
+    of_parent.add("before", count);
+    tx.run(parent)?.on::<Counters>().add("before", count)?;
+    let mut of_fork = of_parent.clone();
+    let name = format!("fork at {}", tx.lsn());
+    let fork = tx.fork(parent, &name)?;
+    of_fork.add("forked", count);
+    tx.run(fork)?.on::<Counters>().add("forked", count)?;
+    of_parent.add("behind", count);
+    tx.run(parent)?.on::<Counters>().add("behind", count)?;
+    model.runs.insert(fork.0, (name, of_fork));
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The past: replay of runs, time travel, forks, what differs, copies.
 
+#![cfg(all(feature = "full", feature = "testing"))]
 #![expect(clippy::disallowed_methods, reason = "the files are damaged and looked at from outside")]
 
 mod copies;
