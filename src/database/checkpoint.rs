@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use super::{Core, Files, History, Mistake, Past, Writer, locked};
 use crate::error::{Error, Result};
 use crate::id::{DatabaseId, Lsn, RunId};
-use crate::primitive::{Frozen, SectionWriter};
+use crate::primitive::{Frozen, RowSink, SectionWriter};
 use crate::replay;
 use crate::snapshot::{self, FileKind, RunRow, SnapshotFile, SnapshotMeta, SnapshotWriter};
 use crate::state::Published;
@@ -195,12 +195,20 @@ fn prune_log(
             0
         }
         History::Runs => {
-            let (segments, database) = {
+            let (segments, database, finder) = {
                 let log = locked(&files.log);
-                (log.superfluous(floor), log.database())
+                (log.superfluous(floor), log.database(), log.finder())
             };
-            replay::keep(&files.disk, database, state.epoch, &segments, &state.table, has_deleted)?
-                .bytes
+            replay::keep(
+                &files.disk,
+                database,
+                state.epoch,
+                &segments,
+                &state.table,
+                has_deleted,
+                finder,
+            )?
+            .bytes
         }
     };
     Ok((locked(&files.log).prune(floor)?, kept))
@@ -217,7 +225,10 @@ pub(super) fn meta_of(state: &Published, database: DatabaseId, chain: u32) -> Sn
         is_gone: false,
         name: row.name.to_string(),
     });
-    let gone = state.table.gone().map(|(run, parent)| RunRow {
+    // Others descend from it, or what is not linked is stored as changes to it.
+    let of_detached = state.detached.deleted().filter(|run| !state.table.is_gone(*run));
+    let gone = state.table.gone().chain(of_detached.map(|run| (run, None)));
+    let gone = gone.map(|(run, parent)| RunRow {
         run,
         parent,
         created_lsn: Lsn::ZERO,
@@ -239,6 +250,7 @@ pub(super) fn meta_of(state: &Published, database: DatabaseId, chain: u32) -> Sn
         catalog: (*state.catalog).clone(),
         runs,
         next_run: state.table.last_id().0.saturating_add(1),
+        root_last_lsn: state.runs.get(&RunId::ROOT).map_or(Lsn::ZERO, |root| root.last_lsn),
     }
 }
 
@@ -267,6 +279,15 @@ pub(super) fn write_sections(state: &Published, writer: &mut SnapshotWriter<'_>)
     Ok(())
 }
 
+/// Takes no rows in.
+struct NoRows;
+
+impl RowSink for NoRows {
+    fn row(&mut self, _: u32, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// Writes one instance: as changes to that of a relative, if they are few.
 fn write_instance(
     state: &Published,
@@ -279,6 +300,8 @@ fn write_instance(
     let of_base = |base: &RunId| Some((*base, state.runs.get(base)?.get(index)?));
     if let Some((base, of_base)) = state.table.relative(run).as_ref().and_then(of_base)
         && let Some(rows) = writer.rows_of(base)
+        // What is written by hand may not be able to say what differs.
+        && primitive.save_changes(frozen, frozen, &mut SectionWriter::new(&mut NoRows))?
     {
         // More changes than that are not worth the second look at the base when it is loaded.
         let most = usize::try_from(rows / 4).unwrap_or(usize::MAX);

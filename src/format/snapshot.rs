@@ -127,7 +127,7 @@ pub(crate) const LAYOUTS: &[(&str, &str, &[Field])] = &[
     (
         "Row of the run table",
         "In section 0: table 1 is the catalog in one row, table 2 the runs in a row each, \
-         table 3 the next run's number, 8 bytes in one row.",
+         table 3 one row of 16 bytes: the next run's number, and the LSN of the root's last record.",
         RUN_ROW,
     ),
 ];
@@ -138,7 +138,7 @@ pub(crate) mod core_table {
     pub(crate) const CATALOG: u32 = 1;
     /// A row for each run.
     pub(crate) const RUNS: u32 = 2;
-    /// One row: the number of the next run.
+    /// One row: the number of the next run, and the last record with an entry of the root.
     pub(crate) const NEXT_RUN: u32 = 3;
 }
 

@@ -73,7 +73,11 @@ pub(super) fn load(
         run.last_lsn = row.last_lsn;
         state.runs.insert(row.run, run);
     }
+    state.table.forget_childless();
     state.table.raise_last_id(RunId(meta.next_run.saturating_sub(1)));
+    if let Some(root) = state.runs.get_mut(&RunId::ROOT) {
+        root.last_lsn = meta.root_last_lsn;
+    }
 
     fold.add(&meta.catalog);
     let mut tasks = Vec::new();

@@ -83,6 +83,10 @@ pub(crate) struct Settings {
     /// Read every file, also what opening does not need.
     pub(crate) check_all: bool,
     pub(crate) reach: Reach,
+    /// What runs did is kept, and what of the log is not needed is no reason to remove it.
+    pub(crate) keeps_runs: bool,
+    /// All of the log is kept.
+    pub(crate) keeps_all: bool,
 }
 
 impl Settings {

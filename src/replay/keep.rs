@@ -8,20 +8,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::pack::{self, Pack};
+use super::pack::{self, Pack, refuse_foreign};
 use super::run_log::{carried, each_entry, type_of, types_of};
 use crate::disk::DiskRef;
-use crate::error::{Error, Result};
+use crate::error::{Damage, Error, Result};
 use crate::format::catalog::Catalog;
 use crate::format::core_entry::{self, RunCreate};
 use crate::format::snapshot::CORE_TYPE_ID;
 use crate::id::{DatabaseId, Epoch, Lsn, RunId, SegmentId, Timestamp};
 use crate::snapshot::{self, CarriedEntry, FileKind, RawInstance, RunRow, Section, SnapshotMeta};
 use crate::state::RunTable;
+use crate::wal::Finder;
 use crate::wal::scan::{SegmentReader, Step};
 
 /// How many bytes of segments are sorted in memory at once.
 const GATHERED_BYTES_MAX: u64 = 256 << 20;
+
+/// A file of up to so many bytes is always merged with the next one.
+const MERGED_BYTES: u64 = 256 << 10;
+
+/// About how much an entry takes besides its payload.
+const ROW_BYTES: usize = 40;
 
 /// What was kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +50,8 @@ struct Gathered {
     catalog: Catalog,
     range: Option<(Lsn, Lsn)>,
     timestamp: Timestamp,
+    /// The last record's header checksum.
+    chain: u32,
     bytes: u64,
 }
 
@@ -55,6 +64,7 @@ pub(crate) fn keep(
     segments: &[SegmentId],
     table: &RunTable,
     has_deleted: bool,
+    mut finder: Finder,
 ) -> Result<Kept> {
     let listing = pack::listing(disk)?;
     pack::remove_paths(disk, listing.superfluous)?;
@@ -64,6 +74,17 @@ pub(crate) fn keep(
         return Ok(kept);
     }
     let mut packs = listing.packs;
+    while let Some((first, last, _)) = packs.last().copied() {
+        match Pack::open(disk, first, last).and_then(|pack| refuse_foreign(&pack, &mut finder)) {
+            Err(Error::Corrupt { what: Damage::Foreign { .. }, .. }) => {
+                pack::set_aside(disk, first, last)?;
+                packs.pop();
+            }
+            // What is damaged stays as it is.
+            Ok(()) | Err(Error::Corrupt { .. }) => break,
+            Err(error) => return Err(error),
+        }
+    }
     let mut writer = Writer { disk, database, epoch, table, met: BTreeMap::new() };
     let mut gathered = Gathered::default();
     let mut reader = SegmentReader::default();
@@ -121,6 +142,7 @@ impl Writer<'_> {
             let first = gathered.range.map_or(lsn, |(first, _)| first);
             gathered.range = Some((first, lsn));
             gathered.timestamp = timestamp;
+            gathered.chain = record.header.header_crc;
             each_entry(record.body, |run, index, entry| {
                 if run == RunId::ROOT {
                     return Ok(());
@@ -149,19 +171,25 @@ impl Writer<'_> {
         let Some((first, last)) = gathered.range.filter(|_| !gathered.entries.is_empty()) else {
             return Ok(0);
         };
-        let payloads = gathered.entries.values().flatten().map(|entry| entry.payload.len() as u64);
-        let mut size: u64 = payloads.sum();
+        let bytes_of = |entry: &CarriedEntry| (ROW_BYTES + entry.payload.len()) as u64;
+        let mut size: u64 = gathered.entries.values().flatten().map(bytes_of).sum();
         let mut from = packs.len();
-        while let Some((_, _, bytes)) = from.checked_sub(1).and_then(|before| packs.get(before)) {
-            if *bytes > size.saturating_mul(2) {
+        let mut opened = Vec::new();
+        while let Some(range) = from.checked_sub(1).and_then(|before| packs.get(before)) {
+            if range.2 > size.saturating_mul(2).max(MERGED_BYTES) {
                 break;
             }
-            size += bytes;
+            match self.open(range)? {
+                Some(pack) => opened.push(pack),
+                None => break,
+            }
+            size += range.2;
             from -= 1;
         }
+        opened.reverse();
         let merged = packs.split_off(from);
         let first = merged.first().map_or(first, |(first, ..)| *first);
-        let written = self.write(&self.open(&merged)?, &gathered, (first, last))?;
+        let written = self.write(&opened, &gathered, (first, last))?;
         packs.push((first, last, written));
         self.remove(&merged)?;
         Ok(written)
@@ -171,9 +199,9 @@ impl Writer<'_> {
     fn shrink(&self, packs: &[Range]) -> Result<u64> {
         let mut bytes = 0;
         for range in packs {
-            let pack = self.open(std::slice::from_ref(range))?;
+            let Some(pack) = self.open(range)? else { continue };
             let (mut all, mut dead) = (0, 0);
-            for (_, section) in pack.iter().flat_map(Pack::sections) {
+            for (_, section) in pack.sections() {
                 for row in section.instances().iter().filter(|row| row.run != RunId::ROOT) {
                     all += row.carried_count;
                     dead += if self.is_needed(row.run) { 0 } else { row.carried_count };
@@ -182,15 +210,20 @@ impl Writer<'_> {
             if dead == all {
                 self.remove(std::slice::from_ref(range))?;
             } else if dead > all / 2 {
-                bytes += self.write(&pack, &Gathered::default(), (range.0, range.1))?;
+                bytes += self.write(&[pack], &Gathered::default(), (range.0, range.1))?;
             }
         }
         Ok(bytes)
     }
 
-    fn open(&self, ranges: &[Range]) -> Result<Vec<Pack>> {
-        let open = |(first, last, _): &Range| Pack::open(self.disk, *first, *last);
-        ranges.iter().map(open).collect()
+    /// Opens a file and reads it whole; `None`: it is damaged, and stays as it is.
+    fn open(&self, (first, last, _): &Range) -> Result<Option<Pack>> {
+        let opened = Pack::open(self.disk, *first, *last);
+        match opened.and_then(|pack| pack.file().verify_whole().map(|()| pack)) {
+            Ok(pack) => Ok(Some(pack)),
+            Err(Error::Corrupt { .. } | Error::Version { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn write(&self, packs: &[Pack], gathered: &Gathered, (first, last): (Lsn, Lsn)) -> Result<u64> {
@@ -207,18 +240,23 @@ impl Writer<'_> {
         }
         let catalog = merged(catalog, &gathered.catalog);
         let type_ids: Vec<u8> = catalog.rows.iter().map(|row| row.type_id).collect();
-        let of_packs = packs.last().map(|pack| pack.file().meta().timestamp);
+        let of_packs = packs.last().map(|pack| pack.file().meta());
         let meta = SnapshotMeta {
             kind: FileKind::History,
             first_lsn: first,
             database: self.database,
             epoch: self.epoch,
             lsn: last,
-            timestamp: gathered.timestamp.max(of_packs.unwrap_or_default()),
-            chain: 0,
+            timestamp: of_packs
+                .map_or(gathered.timestamp, |of| of.timestamp.max(gathered.timestamp)),
+            chain: match of_packs {
+                Some(of_packs) if gathered.range.is_none() => of_packs.chain,
+                _ => gathered.chain,
+            },
             catalog,
             runs: runs.into_values().collect(),
             next_run: self.table.last_id().0.saturating_add(1),
+            root_last_lsn: Lsn::ZERO,
         };
         let written = snapshot::write_entries(
             self.disk,

@@ -21,9 +21,9 @@ pub struct RunRow {
     /// The run it comes from, and the last record of that run which is part of it. A fork of the root
     /// names the record that made the fork.
     pub parent: Option<(RunId, Lsn)>,
-    /// Its history begins with its parent's.
-    #[serde(skip)]
-    pub(crate) is_fork: bool,
+    /// Its history begins with its parent's: it was [forked](crate::Database::fork). Else it was made
+    /// empty, and what a parent did was logged again for it.
+    pub is_fork: bool,
 }
 
 /// All runs but the root.
@@ -73,6 +73,14 @@ impl RunTable {
     pub(crate) fn insert_gone(&mut self, run: RunId, parent: Option<(RunId, Lsn)>) {
         self.note_fork(run, parent);
         self.gone.insert(run, parent);
+    }
+
+    /// Forgets those that are gone and that nobody descends from: they were only named for what is not
+    /// linked.
+    pub(crate) fn forget_childless(&mut self) {
+        let gone = std::mem::take(&mut self.gone);
+        let has_fork = |run: &RunId| self.forks.contains_key(run);
+        self.gone = gone.into_iter().filter(|(run, _)| has_fork(run)).collect();
     }
 
     fn note_fork(&mut self, run: RunId, parent: Option<(RunId, Lsn)>) {

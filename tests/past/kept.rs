@@ -1,6 +1,7 @@
 //! How forks are stored, and that looking back writes nothing.
 
 use freehold::testing::SimDisk;
+use freehold::{Error, History, Lsn};
 
 use super::*;
 
@@ -196,4 +197,126 @@ fn damage_to_a_history_file_is_told_and_costs_nothing_else() {
     }
     let db = open(&copy.path().join("db"));
     assert_eq!(replayed(&db, run), live(&db, run));
+}
+
+/// Fills some segments with what a run does, with checkpoints between.
+fn fill(db: &Database, run: RunId, rounds: u32) {
+    for round in 0..rounds {
+        for step in 0..60 {
+            put(db, run, &format!("key {step}"), &round.to_string());
+        }
+        db.checkpoint().unwrap();
+    }
+}
+
+#[test]
+fn a_run_whose_beginning_is_not_kept_goes_on_and_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = options().history(History::Wal).open(directory.path()).unwrap();
+    let run = db.create_run("run").unwrap();
+    fill(&db, run, 4);
+    drop(db);
+    let db = open(directory.path());
+    fill(&db, run, 4);
+    let refused = db.replay_run(run).unwrap_err();
+    assert!(matches!(refused, Error::HistoryCut { left: Some(_), .. }), "{refused}");
+    db.close().unwrap();
+    assert_eq!(freehold::compare_runs(directory.path()).unwrap().cut, [run]);
+}
+
+#[test]
+fn a_gap_in_the_history_is_found_also_after_what_is_around_it_was_merged() {
+    let directory = tempfile::tempdir().unwrap();
+    let history = directory.path().join("history");
+    let files = || -> Vec<_> {
+        let mut files: Vec<_> =
+            std::fs::read_dir(&history).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files
+    };
+    let db = open(directory.path());
+    let run = db.create_run("run").unwrap();
+    fill(&db, run, 3);
+    drop(db);
+    let first = files();
+    let aside = directory.path().join("aside");
+    std::fs::rename(&first[0], &aside).unwrap();
+    let db = open(directory.path());
+    fill(&db, run, 3);
+    let later = files();
+    std::fs::rename(&aside, &first[0]).unwrap();
+    drop(db);
+    std::fs::rename(&later[0], &aside).unwrap();
+    let db = open(directory.path());
+    fill(&db, run, 8);
+    assert!(files().len() < 4, "{:?}", files());
+    let refused = db.replay_run(run).unwrap_err();
+    assert!(matches!(refused, Error::HistoryCut { .. }), "{refused}");
+    assert_eq!(live(&db, run).len(), 1);
+}
+
+#[test]
+fn history_of_another_database_or_of_records_that_were_taken_back_is_set_aside() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let backup = one.path().join("backup");
+    let path = one.path().join("db");
+    let db = open(&path);
+    let run = db.create_run("run").unwrap();
+    fill(&db, run, 2);
+    freehold::backup(&path, &backup).unwrap();
+    fill(&db, run, 6);
+    drop(db);
+    // The log as it was, and the history of what came then.
+    for directory in ["wal", "snapshots"] {
+        std::fs::remove_dir_all(path.join(directory)).unwrap();
+        std::fs::rename(backup.join(directory), path.join(directory)).unwrap();
+    }
+    let db = open(&path);
+    put(&db, run, "another", "timeline");
+    assert!(
+        db.replay_run(run).is_ok_and(|replay| content(&replay.view().unwrap()) == live(&db, run))
+            || matches!(db.replay_run(run), Err(Error::Corrupt { .. }))
+    );
+    fill(&db, run, 6);
+    let is_whole =
+        db.replay_run(run).map(|replay| content(&replay.view().unwrap()) == live(&db, run));
+    assert!(matches!(is_whole, Ok(true) | Err(Error::HistoryCut { .. })), "{is_whole:?}");
+
+    let db = open(other.path());
+    let other_run = db.create_run("run").unwrap();
+    fill(&db, other_run, 4);
+    drop(db);
+    let history = other.path().join("history");
+    std::fs::remove_dir_all(&history).unwrap();
+    std::fs::rename(path.join("history"), &history).unwrap();
+    let db = open(other.path());
+    fill(&db, other_run, 4);
+    let refused = db.replay_run(other_run).unwrap_err();
+    assert!(matches!(refused, Error::HistoryCut { .. }), "{refused}");
+    let names: Vec<_> =
+        std::fs::read_dir(&history).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(names.iter().any(|name| name.to_string_lossy().ends_with(".foreign")), "{names:?}");
+}
+
+#[test]
+fn a_base_that_is_no_ancestor_outlives_its_run_while_it_is_not_linked() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(directory.path());
+    let (run, forks) = with_forks(&db, 2_000, 3);
+    db.delete_run(run).unwrap();
+    db.checkpoint().unwrap();
+    let third = live(&db, forks[2]);
+    drop(db);
+    let without = || options().detach("kv").on_warning(|_, _| {}).open(directory.path()).unwrap();
+    let db = without();
+    db.delete_run(forks[0]).unwrap();
+    db.checkpoint().unwrap();
+    db.checkpoint().unwrap();
+    drop(db);
+    drop(without());
+    let db = open(directory.path());
+    assert_eq!(live(&db, forks[2]), third);
+    db.checkpoint().unwrap();
+    drop(db);
+    assert_eq!(live(&open(directory.path()), forks[2]), third);
 }

@@ -71,6 +71,7 @@ fn meta(lsn: u64, runs: &[u64]) -> SnapshotMeta {
         },
         runs: runs.collect(),
         next_run: 1_000_000,
+        root_last_lsn: Lsn(2),
     }
 }
 
