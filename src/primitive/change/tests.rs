@@ -308,9 +308,7 @@ fn what_counts_as_the_same_and_is_not_is_a_change() {
 }
 
 /// Rows by hand, as changes of the field.
-fn by_hand(
-    write: impl FnOnce(&mut TableWriter<'_, '_>) -> Result<()>,
-) -> HeldSection {
+fn by_hand(write: impl FnOnce(&mut TableWriter<'_, '_>) -> Result<()>) -> HeldSection {
     HeldSection::of(|writer| write(&mut writer.table(TAG))).unwrap()
 }
 
