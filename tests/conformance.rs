@@ -161,7 +161,8 @@ macro_rules! rules {
         rules!($primitive, $calls; EveryOperationIsCalled TheSameCallsDoTheSame ReplayEqualsDo
             ALaterReplayEqualsDo ARejectedOperationChangesNothing ACloneIsAStateOfItsOwn
             ASnapshotHoldsEverything AnExportHoldsEverything ASnapshotHoldsNoIndex
-            ASnapshotAndTheRestOfTheLogEqualAllOfIt CutBytesAreNoPanic)
+            ASnapshotAndTheRestOfTheLogEqualAllOfIt ChangesLeadFromOneStateToAnother
+            CutBytesAreNoPanic)
     };
     ($primitive:ty, $calls:expr; $($rule:ident)*) => {
         vec![$((
@@ -555,6 +556,294 @@ mod trusting {
         let said =
             caught_by("CutBytesAreNoPanic", "trusts the length of bytes", rules!(Sums, calls()));
         assert!(said.contains("Sums: operation 0xdf version 1 panicked when its arguments ended after 0 of 8 bytes"), "{said}");
+    }
+}
+
+/// Nothing is wrong with these: by hand, with fields, and with bytes of its own.
+mod by_hand {
+    use super::*;
+
+    /// Numbers in the order they came, and how many.
+    #[derive(Clone, Default, PartialEq)]
+    pub(crate) struct Ledger {
+        numbers: Vector<u8>,
+        count: u64,
+    }
+
+    const NUMBERS: u32 = 1;
+    const COUNT: u32 = 2;
+
+    impl PrimitiveStorageExt for Ledger {
+        type Handle<'tx> = Handle<'tx, Ledger>;
+        type Operation<'op> = u8;
+
+        fn apply_wal_entry(&mut self, entry: &WalEntry<'_>, _: &OpContext) -> Result<(), Reason> {
+            let (number,) = entry.load::<(u8,)>()?;
+            // A small one takes back what came before.
+            if number == 0 {
+                self.numbers.pop();
+            } else {
+                self.numbers.push(number);
+            }
+            self.count += 1;
+            Ok(())
+        }
+
+        fn snapshot_serialize(&self, writer: &mut SectionWriter<'_>) -> Result<()> {
+            writer.field(NUMBERS, &self.numbers)?;
+            writer.field(COUNT, &self.count)
+        }
+
+        fn snapshot_deserialize(reader: &mut SectionReader<'_>) -> Result<Ledger, Reason> {
+            let numbers = reader.field::<Vector<u8>>(NUMBERS)?.unwrap_or_default();
+            let count = reader.field::<u64>(COUNT)?.unwrap_or_default();
+            reader.finish()?;
+            Ok(Ledger { numbers, count })
+        }
+
+        fn snapshot_serialize_changes(
+            &self,
+            base: &Ledger,
+            writer: &mut SectionWriter<'_>,
+        ) -> Result<bool> {
+            writer.changes(NUMBERS, &self.numbers, &base.numbers)?;
+            writer.changes(COUNT, &self.count, &base.count)?;
+            Ok(true)
+        }
+
+        fn to_wal_entry(number: &u8, payload: &mut PayloadWriter<'_>) -> Result<u8> {
+            payload.write(&(*number,)).map(|()| 0xc0)
+        }
+    }
+
+    freehold::register!(Ledger, id = 0xc0, wal = 0xc0);
+
+    freehold::conformance!(
+        Ledger,
+        (0..3u8).prop_map(|number| {
+            Call::<Ledger>::new(format!("add {number}"), move |ledger: &mut Handle<'_, Ledger>| {
+                ledger.log(&number)
+            })
+        })
+    );
+
+    /// The last letters, with a codec of its own: it is written whole, and told of by its rows.
+    #[derive(Clone, Default, PartialEq)]
+    pub(crate) struct Tape(Vec<u8>);
+
+    impl PrimitiveStorageExt for Tape {
+        type Handle<'tx> = Handle<'tx, Tape>;
+        type Operation<'op> = u8;
+
+        fn apply_wal_entry(&mut self, entry: &WalEntry<'_>, _: &OpContext) -> Result<(), Reason> {
+            self.0.extend_from_slice(entry.payload);
+            Ok(())
+        }
+
+        fn snapshot_serialize(&self, writer: &mut SectionWriter<'_>) -> Result<()> {
+            writer.bytes(&self.0)
+        }
+
+        fn snapshot_deserialize(reader: &mut SectionReader<'_>) -> Result<Tape, Reason> {
+            let bytes = reader.bytes()?;
+            reader.finish()?;
+            Ok(Tape(bytes))
+        }
+
+        fn to_wal_entry(letter: &u8, payload: &mut PayloadWriter<'_>) -> Result<u8> {
+            payload.bytes(&[*letter]).map(|()| 0xc1)
+        }
+    }
+
+    freehold::register!(Tape, id = 0xc1, wal = 0xc1);
+
+    freehold::conformance!(
+        Tape,
+        (0..3u8).prop_map(|letter| {
+            Call::<Tape>::new(format!("add {letter}"), move |tape: &mut Handle<'_, Tape>| {
+                tape.log(&letter)
+            })
+        })
+    );
+}
+
+mod silent {
+    use super::*;
+
+    /// Tells of one of its two fields.
+    #[primitive(id = 0xc2, wal = 0xc2, changes = Seats::changes_since)]
+    #[derive(Clone, Default, PartialEq)]
+    pub(crate) struct Seats {
+        taken: OrdMap<u8, String>,
+        names: OrdSet<String>,
+    }
+
+    #[operations]
+    impl Seats {
+        #[wal(0xc2)]
+        fn take(&mut self, seat: u8, name: &str) {
+            self.taken.insert(seat, name.to_owned());
+            self.names.insert(name.to_owned());
+        }
+
+        fn changes_since<'a>(&'a self, since: &'a Seats) -> freehold::Changes<'a> {
+            self.taken.changes(&since.taken, "taken")
+        }
+    }
+
+    #[test]
+    fn is_caught() {
+        let calls = || (0..3u8, "[ab]").prop_map(|(seat, name)| call!(Seats, take(seat, &name)));
+        let said = caught_by(
+            "ChangesLeadFromOneStateToAnother",
+            "does not tell of a field",
+            rules!(Seats, calls()),
+        );
+        assert!(
+            said.contains("Seats: the field `names` differs, and no change of it is told"),
+            "{said}"
+        );
+    }
+}
+
+mod unremoved {
+    use super::*;
+
+    /// Brings its index up to date, but for what was removed.
+    #[primitive(id = 0xc3, wal = 0xc3..=0xc4)]
+    #[derive(Clone, Default, PartialEq)]
+    pub(crate) struct Guests {
+        rooms: OrdMap<u8, String>,
+        #[index(
+            rebuild = |guests| guests.rooms.iter().map(|(room, name)| (name.clone(), *room)).collect(),
+            update = Guests::update
+        )]
+        names: OrdSet<(String, u8)>,
+    }
+
+    #[operations]
+    impl Guests {
+        #[wal(0xc3)]
+        fn arrive(&mut self, room: u8, name: &str) {
+            self.leave(room);
+            self.rooms.insert(room, name.to_owned());
+            self.names.insert((name.to_owned(), room));
+        }
+
+        #[wal(0xc4)]
+        fn leave(&mut self, room: u8) {
+            if let Some(name) = self.rooms.remove(&room) {
+                self.names.remove(&(name, room));
+            }
+        }
+
+        fn update(&self, base: &Guests) -> OrdSet<(String, u8)> {
+            let mut names = base.names.clone();
+            for change in self.rooms.changes(&base.rooms, "rooms") {
+                let room = change.key().and_then(|room| room.get::<u8>());
+                let name = change.after().and_then(|name| name.get::<String>());
+                if let (Some(room), Some(name)) = (room, name) {
+                    names.insert((name.clone(), *room));
+                }
+            }
+            names
+        }
+    }
+
+    #[test]
+    fn is_caught() {
+        let calls = || {
+            prop_oneof![
+                (0..3u8, "[ab]").prop_map(|(room, name)| call!(Guests, arrive(room, &name))),
+                (0..3u8).prop_map(|room| call!(Guests, leave(room))),
+            ]
+        };
+        let said = caught_by(
+            "ChangesLeadFromOneStateToAnother",
+            "does not bring its index up to date",
+            rules!(Guests, calls()),
+        );
+        assert!(
+            said.contains("Guests: written as changes and loaded onto what it came of, a field that stands in no snapshot (an index) differs"),
+            "{said}"
+        );
+    }
+}
+
+mod half_written {
+    use super::*;
+
+    /// Writes of what changed only what is there.
+    #[derive(Clone, Default, PartialEq)]
+    pub(crate) struct Marks {
+        marks: OrdMap<u8, u8>,
+    }
+
+    const MARKS: u32 = 1;
+
+    impl PrimitiveStorageExt for Marks {
+        type Handle<'tx> = Handle<'tx, Marks>;
+        type Operation<'op> = (u8, u8);
+
+        fn apply_wal_entry(&mut self, entry: &WalEntry<'_>, _: &OpContext) -> Result<(), Reason> {
+            let (key, mark) = entry.load::<(u8, u8)>()?;
+            if mark == 0 {
+                self.marks.remove(&key);
+            } else {
+                self.marks.insert(key, mark);
+            }
+            Ok(())
+        }
+
+        fn snapshot_serialize(&self, writer: &mut SectionWriter<'_>) -> Result<()> {
+            writer.field(MARKS, &self.marks)
+        }
+
+        fn snapshot_deserialize(reader: &mut SectionReader<'_>) -> Result<Marks, Reason> {
+            let marks = reader.field::<OrdMap<u8, u8>>(MARKS)?.unwrap_or_default();
+            reader.finish()?;
+            Ok(Marks { marks })
+        }
+
+        fn snapshot_serialize_changes(
+            &self,
+            base: &Marks,
+            writer: &mut SectionWriter<'_>,
+        ) -> Result<bool> {
+            let mut kept = base.marks.clone();
+            self.marks.iter().for_each(|(key, mark)| {
+                kept.insert(*key, *mark);
+            });
+            writer.changes(MARKS, &kept, &base.marks)?;
+            Ok(true)
+        }
+
+        fn to_wal_entry(pair: &(u8, u8), payload: &mut PayloadWriter<'_>) -> Result<u8> {
+            payload.write(pair).map(|()| 0xc5)
+        }
+    }
+
+    freehold::register!(Marks, id = 0xc5, wal = 0xc5);
+
+    #[test]
+    fn is_caught() {
+        let calls = || {
+            (0..2u8, 0..3u8).prop_map(|pair| {
+                Call::<Marks>::new(
+                    format!("mark {pair:?}"),
+                    move |marks: &mut Handle<'_, Marks>| marks.log(&pair),
+                )
+            })
+        };
+        let said = caught_by(
+            "ChangesLeadFromOneStateToAnother",
+            "writes half of what changed",
+            rules!(Marks, calls()),
+        );
+        assert!(
+            said.contains("Marks: written as changes and loaded onto what it came of, the table 0x00000001 differs"),
+            "{said}"
+        );
     }
 }
 

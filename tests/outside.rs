@@ -61,7 +61,7 @@ fn a_primitive_written_from_the_guide_conforms_and_keeps_its_history() {
         printed
     };
     let tested = cargo(&["test", "--lib"], &[]);
-    assert!(tested.contains("32 passed; 0 failed"), "{tested}");
+    assert!(tested.contains("34 passed; 0 failed"), "{tested}");
     let run = ["run", "--example", "grow"];
     let first = cargo(&run, &[Path::new("--"), directory.path()]);
     let second = cargo(&run, &[Path::new("--"), directory.path()]);

@@ -10,6 +10,10 @@
 #![cfg(feature = "cli")]
 #![expect(clippy::disallowed_methods, reason = "these tests make folders and damage files")]
 
+#[cfg(unix)]
+#[path = "process/hostile.rs"]
+mod hostile;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,9 +1,10 @@
 //! `export`: a database as lines of JSON.
 //!
 //! - A file has its name only when it is whole: until then it is another one beside it.
+//! - Only a file is replaced: a pipe or a device that has the name stays what it is.
 //! - Nothing of a primitive that is not linked is left out in silence.
 
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::cli::args::ExportArguments;
@@ -71,6 +72,9 @@ fn whole<T>(
     write: impl FnOnce(&mut dyn Write) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let fault = |op, source| Failure::File { op, path: path.into(), source };
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(fault("replace", io::Error::other("not a regular file")));
+    }
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(UNFINISHED);
     let unfinished = PathBuf::from(unfinished);

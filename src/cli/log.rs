@@ -113,7 +113,7 @@ fn segments(disk: &DiskRef) -> Result<Vec<SegmentId>> {
             io::ErrorKind::NotFound => {
                 Error::NotADatabase { path: path.into(), found: "it has no directory `wal`" }
             }
-            io::ErrorKind::NotADirectory => {
+            io::ErrorKind::NotADirectory if disk.list(Path::new("")).is_err() => {
                 Error::NotADatabase { path: path.into(), found: "it is a file" }
             }
             _ => Error::io("list", &disk.full_path(Path::new(WAL_DIR)), source),

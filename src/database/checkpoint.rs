@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use super::{Core, Files, History, Mistake, Past, Writer, locked};
 use crate::error::{Error, Result};
 use crate::id::{DatabaseId, Lsn, RunId};
-use crate::primitive::{Frozen, SectionWriter};
+use crate::primitive::{Frozen, RowSink, SectionWriter};
 use crate::replay;
 use crate::snapshot::{self, FileKind, RunRow, SnapshotFile, SnapshotMeta, SnapshotWriter};
 use crate::state::Published;
@@ -35,13 +35,15 @@ pub struct CheckpointReport {
 pub(super) struct Checkpoints {
     kept: usize,
     newest: Option<Lsn>,
+    /// How many runs had been deleted when history was last freed of what nobody needs.
+    freed_of: Option<u64>,
     /// Found damaged at opening: they do not count as kept.
     damaged: Vec<Lsn>,
 }
 
 impl Checkpoints {
     pub(super) fn new(kept: usize, newest: Option<Lsn>, damaged: Vec<Lsn>) -> Checkpoints {
-        Checkpoints { kept, newest, damaged }
+        Checkpoints { kept, newest, freed_of: None, damaged }
     }
 }
 
@@ -104,11 +106,16 @@ impl Core {
         let database = locked(&files.log).database();
         if checkpoints.newest != Some(state.lsn) {
             let covered = files.wal_bytes.load(Ordering::Relaxed);
+            let mistaken = self
+                .planted
+                .is(Mistake::DropDetached)
+                .then(|| Published { detached: Arc::default(), ..state.clone() });
+            let to_write = mistaken.as_ref().unwrap_or(state);
             let write = || {
                 snapshot::write(
                     &files.disk,
                     &meta_of(state, database, chain),
-                    |writer| write_sections(state, writer),
+                    |writer| write_sections(to_write, writer),
                     || self.wait_synced(state.lsn),
                 )
             };
@@ -132,7 +139,11 @@ impl Core {
             locked(&files.log).prune(state.lsn)?;
         }
         if let Some(floor) = pruned.kept.last().filter(|_| pruned.kept.len() >= checkpoints.kept) {
-            (report.segments_removed, report.history_bytes) = prune_log(files, state, *floor)?;
+            let deleted = state.table.deleted_count();
+            let has_deleted = checkpoints.freed_of != Some(deleted);
+            (report.segments_removed, report.history_bytes) =
+                prune_log(files, state, *floor, has_deleted)?;
+            checkpoints.freed_of = Some(deleted);
         }
         Ok(report)
     }
@@ -153,7 +164,7 @@ impl Core {
                 && SnapshotFile::open(&files.disk, lsn)?.verify_whole().is_ok())
         })?;
         let (segments, _) = match pruned.kept.first() {
-            Some(floor) => prune_log(files, state, *floor)?,
+            Some(floor) => prune_log(files, state, *floor, true)?,
             None => (0, 0),
         };
         Ok(segments > 0 || !pruned.removed.is_empty())
@@ -171,7 +182,12 @@ impl Core {
 
 /// Removes the segments that hold nothing above `floor`, after what runs did in them was kept. How many
 /// they were, and how many bytes that took.
-fn prune_log(files: &Files, state: &Published, floor: Lsn) -> Result<(usize, u64)> {
+fn prune_log(
+    files: &Files,
+    state: &Published,
+    floor: Lsn,
+    has_deleted: bool,
+) -> Result<(usize, u64)> {
     let kept = match files.history {
         History::All => return Ok((0, 0)),
         History::Wal => {
@@ -179,11 +195,20 @@ fn prune_log(files: &Files, state: &Published, floor: Lsn) -> Result<(usize, u64
             0
         }
         History::Runs => {
-            let (segments, database) = {
+            let (segments, database, finder) = {
                 let log = locked(&files.log);
-                (log.superfluous(floor), log.database())
+                (log.superfluous(floor), log.database(), log.finder())
             };
-            replay::keep(&files.disk, database, state.epoch, &segments, &state.table)?.bytes
+            replay::keep(
+                &files.disk,
+                database,
+                state.epoch,
+                &segments,
+                &state.table,
+                has_deleted,
+                finder,
+            )?
+            .bytes
         }
     };
     Ok((locked(&files.log).prune(floor)?, kept))
@@ -196,8 +221,24 @@ pub(super) fn meta_of(state: &Published, database: DatabaseId, chain: u32) -> Sn
         parent: row.parent,
         created_lsn: row.created_lsn,
         last_lsn: state.runs.get(&row.id).map_or(Lsn::ZERO, |run| run.last_lsn),
+        is_fork: row.is_fork,
+        is_gone: false,
         name: row.name.to_string(),
     });
+    // Others descend from it, or what is not linked is stored as changes to it.
+    let of_detached = state.detached.deleted().filter(|run| !state.table.is_gone(*run));
+    let gone = state.table.gone().chain(of_detached.map(|run| (run, None)));
+    let gone = gone.map(|(run, parent)| RunRow {
+        run,
+        parent,
+        created_lsn: Lsn::ZERO,
+        last_lsn: Lsn::ZERO,
+        is_fork: parent.is_some(),
+        is_gone: true,
+        name: String::new(),
+    });
+    let mut runs: Vec<RunRow> = runs.chain(gone).collect();
+    runs.sort_by_key(|row| row.run);
     SnapshotMeta {
         kind: FileKind::Snapshot,
         first_lsn: Lsn::ZERO,
@@ -207,8 +248,9 @@ pub(super) fn meta_of(state: &Published, database: DatabaseId, chain: u32) -> Sn
         timestamp: state.timestamp,
         chain,
         catalog: (*state.catalog).clone(),
-        runs: runs.collect(),
+        runs,
         next_run: state.table.last_id().0.saturating_add(1),
+        root_last_lsn: state.runs.get(&RunId::ROOT).map_or(Lsn::ZERO, |root| root.last_lsn),
     }
 }
 
@@ -237,6 +279,15 @@ pub(super) fn write_sections(state: &Published, writer: &mut SnapshotWriter<'_>)
     Ok(())
 }
 
+/// Takes no rows in.
+struct NoRows;
+
+impl RowSink for NoRows {
+    fn row(&mut self, _: u32, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// Writes one instance: as changes to that of a relative, if they are few.
 fn write_instance(
     state: &Published,
@@ -247,8 +298,10 @@ fn write_instance(
 ) -> Result<()> {
     let primitive = state.registry.list()[index];
     let of_base = |base: &RunId| Some((*base, state.runs.get(base)?.get(index)?));
-    if let Some((base, of_base)) = base_of(state, run).as_ref().and_then(of_base)
+    if let Some((base, of_base)) = state.table.relative(run).as_ref().and_then(of_base)
         && let Some(rows) = writer.rows_of(base)
+        // What is written by hand may not be able to say what differs.
+        && primitive.save_changes(frozen, frozen, &mut SectionWriter::new(&mut NoRows))?
     {
         // More changes than that are not worth the second look at the base when it is loaded.
         let most = usize::try_from(rows / 4).unwrap_or(usize::MAX);
@@ -263,14 +316,4 @@ fn write_instance(
         }
     }
     writer.instance(run, |sink| primitive.save(frozen, &mut SectionWriter::new(sink)))
-}
-
-/// The run that `run` is most like: the one it was forked from, or else the first that was forked from
-/// the same one.
-fn base_of(state: &Published, run: RunId) -> Option<RunId> {
-    let (parent, _) = state.table.get(run)?.parent?;
-    if parent == RunId::ROOT || state.table.get(parent).is_some() {
-        return Some(parent);
-    }
-    state.table.first_child(parent).filter(|sibling| *sibling < run)
 }

@@ -11,7 +11,7 @@ use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
 use super::checkpoint::Checkpoints;
-use super::watch::CallIfPoisoned;
+use super::publish::CallIfPoisoned;
 use super::{Core, Durability, Files, Mistake, Transaction, Writer, locked};
 use crate::error::{Error, Result};
 use crate::format::{RECORD_BYTES_MAX, record};
@@ -55,7 +55,7 @@ impl Core {
         std::ptr::from_ref(self).addr()
     }
 
-    fn is_inside(&self) -> bool {
+    pub(super) fn is_inside(&self) -> bool {
         INSIDE.try_with(|inside| inside.borrow().contains(&self.address())).unwrap_or(false)
     }
 
@@ -216,22 +216,6 @@ impl Core {
             self.publish(Arc::new(closed));
         }
         Ok(lsn)
-    }
-
-    /// Publishes everything applied, in the modes where a transaction returns before its sync.
-    pub(super) fn publish_applied(&self) {
-        if self.durability == Durability::Strict || self.is_inside() {
-            return;
-        }
-        if self.planted.is(Mistake::ShowStale) {
-            return;
-        }
-        if self.published.load().lsn.0 >= self.applied.load(Ordering::Acquire) {
-            return;
-        }
-        let mut writer = locked(&self.writer);
-        let published = writer.state.publish(&self.published.load());
-        self.publish(Arc::new(published));
     }
 
     /// Makes everything durable and lets the files go.

@@ -74,6 +74,7 @@ pub struct Diff {
 
 /// One thing that differs.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Difference<'a> {
     /// The run. Where two runs are compared, the newer side's.
     pub run: RunId,
@@ -87,7 +88,8 @@ impl Database {
     /// What differs between two states, or two runs: from `before` to `after`.
     ///
     /// Nothing is compared before it is asked for. Where the two share structure, as a run and its fork
-    /// do, or two states of this database, it costs in proportion to what differs. Primitives that are
+    /// do, or two views that were taken, it costs in proportion to what differs; what was read from files,
+    /// as [`view_at`](Database::view_at) does, shares nothing with what is in memory. Primitives that are
     /// not linked are not compared.
     ///
     /// ```
@@ -102,7 +104,7 @@ impl Database {
     /// let diff = db.diff(plan, other)?;
     /// let changes: Vec<_> = diff.iter().collect();
     /// assert_eq!(changes.len(), 1);
-    /// assert_eq!(changes[0].primitive, "KvStore");
+    /// assert_eq!(changes[0].primitive, "kv");
     /// assert_eq!(changes[0].change.kind(), ChangeKind::Changed);
     /// # }
     /// # Ok::<(), freehold::Error>(())

@@ -18,6 +18,8 @@ pub enum Mistake {
     LogAborted,
     /// The log is pruned up to the newest snapshot instead of the oldest one kept.
     PrunePastOlderSnapshot,
+    /// A snapshot lacks the primitives that are not linked.
+    DropDetached,
     /// A view does not ask for what was applied since the last one.
     ShowStale,
     /// What an aborted transaction changed stays in memory.

@@ -17,6 +17,7 @@ mod offline;
 mod options;
 mod past;
 mod pending;
+mod publish;
 mod replay;
 mod run;
 mod ticker;

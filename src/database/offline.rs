@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Options, StateDigest, View, empty_instances, found};
+use super::{Options, Replay, RunView, StateDigest, View, empty_instances, found};
 use crate::disk::{DiskRef, OsDisk};
 use crate::error::{Error, Result};
 use crate::id::{DatabaseId, Lsn, RunId};
@@ -135,19 +135,22 @@ pub struct RunsComparison {
 ///
 /// What opening would refuse.
 pub fn compare_runs(path: impl AsRef<Path>) -> Result<RunsComparison> {
-    let db = Options::new().read_only(true).open(path)?;
-    let view = db.view();
+    let db = Options::new().read_only(true).on_warning(|_, _| {}).open(path)?;
+    let (view, db) = (db.view(), db.core());
     let mut comparison = RunsComparison::default();
-    for row in view.runs() {
-        let Some(live) = view.run(row.id) else { continue };
-        let replayed = db.replay_run(row.id).and_then(|replay| replay.view()?.digest());
+    let runs: Vec<RunView> = view.runs().filter_map(|row| view.run(row.id)).collect();
+    let mut left = runs.iter().zip(view.runs());
+    db.read_runs(runs.iter().map(|run| (run.id(), run.last_lsn())), |run, log| {
+        let Some((live, row)) = left.next() else { return Ok(()) };
+        let replayed = log.and_then(|log| Replay::new(&view, row.clone(), log).view()?.digest());
         match replayed {
             Ok(replayed) if replayed == live.digest()? => comparison.same += 1,
-            Ok(_) => comparison.different.push(row.id),
-            Err(Error::HistoryCut { .. }) => comparison.cut.push(row.id),
-            Err(error) => comparison.failed.push((row.id, error.to_string().into())),
+            Ok(_) => comparison.different.push(run),
+            Err(Error::HistoryCut { .. }) => comparison.cut.push(run),
+            Err(error) => comparison.failed.push((run, error.to_string().into())),
         }
-    }
+        Ok(())
+    })?;
     Ok(comparison)
 }
 

@@ -307,6 +307,8 @@ impl Options {
             build_indexes: self.build_indexes,
             progress: self.progress.clone(),
             check_all: false,
+            keeps_runs: self.history == History::Runs,
+            keeps_all: self.history == History::All,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::disk::{DiskRef, FileRef};
 use crate::error::{Error, Result};
 use crate::id::{Lsn, RunId, Timestamp};
 use crate::recovery::{self, Reach, Settings};
-use crate::replay::{self, Pack, RunLog, Sources};
+use crate::replay::{self, ListedPack, RunLog, Sources};
 use crate::snapshot;
 use crate::state::{Published, State};
 use crate::wal::Finder;
@@ -37,7 +37,7 @@ pub(super) struct Past {
 
 /// The history files, once somebody asked for them.
 #[derive(Default)]
-pub(super) struct HistoryFiles(OnceLock<Vec<Arc<Pack>>>);
+pub(super) struct HistoryFiles(OnceLock<Vec<Arc<ListedPack>>>);
 
 impl Past {
     pub(super) fn new(disk: DiskRef, settings: Settings) -> Past {
@@ -56,23 +56,24 @@ impl Past {
         self.files.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn packs(&self, files: &HistoryFiles) -> Result<Vec<Arc<Pack>>> {
-        if let Some(packs) = files.0.get() {
+    /// `is_held`: nobody else can change the files between two calls.
+    fn packs(&self, files: &HistoryFiles, is_held: bool) -> Result<Vec<Arc<ListedPack>>> {
+        if let Some(packs) = files.0.get().filter(|_| is_held) {
             return Ok(packs.clone());
         }
         let packs = replay::list_packs(&self.disk)?;
-        Ok(files.0.get_or_init(|| packs).clone())
+        Ok(if is_held { files.0.get_or_init(|| packs).clone() } else { packs })
     }
 
     /// The state after `lsn`, which is not above the newest view's. The caller holds the files.
     fn state(&self, newest: &Published, lsn: Lsn) -> Result<Arc<Published>> {
         let round = Lsn(lsn.0 / ROUND * ROUND);
-        if round < lsn && self.nearest(lsn).is_none_or(|nearest| nearest.lsn < round) {
-            match self.read(newest, round) {
-                // What is not kept any more is no way to what is.
-                Ok(_) | Err(Error::NoLsn { .. }) => {}
-                Err(error) => return Err(error),
-            }
+        let snapshots = snapshot::list(&self.disk)?.snapshots;
+        let snapshot = snapshots.iter().map(|listed| listed.lsn).find(|listed| *listed <= lsn);
+        let nearest = self.nearest(lsn).map(|nearest| nearest.lsn).max(snapshot);
+        if nearest.unwrap_or_default() < round && round < lsn {
+            // What goes wrong on the way says nothing of the state that is asked for.
+            let _ = self.read(newest, round);
         }
         self.read(newest, lsn)
     }
@@ -177,7 +178,7 @@ impl Database {
 
 /// The last record up to `newest` that is not younger than `time`.
 fn lsn_at(disk: &DiskRef, mut finder: Finder, newest: Lsn, time: Timestamp) -> Result<Lsn> {
-    let first = finder.first_lsn()?.unwrap_or(newest.next());
+    let first = finder.first()?.map_or(newest.next(), |first| first.first_lsn);
     let (mut low, mut high) = (first.0, newest.0.saturating_add(1));
     while low < high {
         let middle = low + (high - low) / 2;
@@ -220,15 +221,23 @@ impl Core {
         }
     }
 
-    /// Everything that `run` did up to its record `last`.
-    pub(super) fn read_run(&self, run: RunId, last: Lsn) -> Result<RunLog> {
+    /// Everything that runs did, each up to its record given, one after the other.
+    pub(super) fn read_runs(
+        &self,
+        runs: impl IntoIterator<Item = (RunId, Lsn)>,
+        mut each: impl FnMut(RunId, Result<RunLog>) -> Result<()>,
+    ) -> Result<()> {
         let Some(past) = &self.past else {
-            return Err(Error::HistoryCut { run, lsn: last, left: None });
+            let cut = |(run, lsn)| each(run, Err(Error::HistoryCut { run, lsn, left: None }));
+            return runs.into_iter().try_for_each(cut);
         };
         let held = past.reading();
-        let _lock = self.hold(past)?;
-        let packs = past.packs(&held)?;
+        let lock = self.hold(past)?;
+        let packs = past.packs(&held, lock.is_none())?;
         let mut sources = Sources::new(&past.disk, self.finder(past)?, packs)?;
-        replay::read_run(&mut sources, run, last)
+        for (run, last) in runs {
+            each(run, replay::read_run(&mut sources, run, last))?;
+        }
+        Ok(())
     }
 }

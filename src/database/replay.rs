@@ -45,13 +45,17 @@ pub struct Replay {
 
 /// One record of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Step {
     /// From 1.
     pub step: usize,
-    /// The record. Of what was [imported](Database::import_run), or copied by
-    /// [`fork_at`](Database::fork_at), the one it was first logged in.
+    /// The record. What was [imported](Database::import_run), or copied by
+    /// [`fork_at`](Database::fork_at), stands in one record here, and is a step for each of the records
+    /// that it was first logged in.
     pub lsn: Lsn,
-    /// When it was committed.
+    /// The record that its operations are told, in which they were first logged.
+    pub origin: Lsn,
+    /// When that was committed.
     pub timestamp: Timestamp,
     /// How many operations of the run it has.
     pub operations: usize,
@@ -75,7 +79,8 @@ impl Database {
         let row = match view.published.table.get(run) {
             Some(row) => row.clone(),
             None if run == RunId::ROOT => {
-                RunRow { id: run, name: "root".into(), created_lsn: Lsn::ZERO, parent: None }
+                let (name, created_lsn) = ("root".into(), Lsn::ZERO);
+                RunRow { id: run, name, created_lsn, parent: None, is_fork: false }
             }
             None => return Err(Error::NoRun { run: run.to_string().into() }),
         };
@@ -83,9 +88,12 @@ impl Database {
             RunId::ROOT => view.lsn(),
             _ => view.published.runs.get(&run).map_or(row.created_lsn, |run| run.last_lsn),
         };
-        let log = Arc::new(self.core().read_run(run, last)?);
-        let ends = log.steps();
-        Ok(Replay { registry: view.published.registry, empty: view.empty, row, log, ends })
+        let mut found = None;
+        self.core().read_runs([(run, last)], |_, log| {
+            found = Some(Replay::new(&view, row.clone(), log?));
+            Ok(())
+        })?;
+        found.ok_or_else(|| Error::NoRun { run: run.to_string().into() })
     }
 }
 
@@ -99,9 +107,14 @@ impl Database {
     /// Those of [`replay_run`](Database::replay_run), and of [`fork`](Database::fork).
     pub fn fork_at(&self, run: RunId, lsn: Lsn, name: &str) -> Result<RunId> {
         self.core().refuse_nested("fork_at")?;
-        if lsn >= self.run(run).view()?.last_lsn() {
-            return self.fork(run, name);
+        let forked = self.transaction(|tx| {
+            let is_all = tx.last_lsn_of(run)? <= lsn;
+            is_all.then(|| tx.fork(run, name)).transpose()
+        })?;
+        if let Some(forked) = forked {
+            return Ok(forked);
         }
+        self.core().sync_applied()?;
         let replay = self.replay_run(run)?;
         let entries = replay.entries(replay.steps_until(lsn));
         let parent = (lsn > Lsn::ZERO).then_some((run, lsn));
@@ -130,13 +143,20 @@ impl Database {
     /// those of [`create_run`](Database::create_run); [`Error::Rejected`] if all of it is too much for
     /// one record.
     pub fn import_run(&self, path: impl AsRef<Path>, name: Option<&str>) -> Result<RunId> {
-        let (was, log) = replay::read_bundle(path.as_ref())?;
+        let registry = self.view().published.registry;
+        let (was, log) = replay::read_bundle(path.as_ref(), registry)?;
         let name = name.unwrap_or(&was);
         self.transaction(|tx| tx.do_again(name, None, &log, &log.entries))
     }
 }
 
 impl Replay {
+    pub(super) fn new(view: &View, row: RunRow, log: RunLog) -> Replay {
+        let ends = log.steps();
+        let (registry, empty) = (view.published.registry, Arc::clone(&view.empty));
+        Replay { registry, empty, row, log: Arc::new(log), ends }
+    }
+
     /// The run.
     #[must_use]
     pub fn run(&self) -> RunId {
@@ -147,11 +167,12 @@ impl Replay {
     pub fn steps(&self) -> impl Iterator<Item = Step> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).enumerate().map(|(at, (start, end))| {
-            let first = self.log.entries.get(start).map(|entry| &entry.told);
+            let first = self.log.entries.get(start);
             Step {
                 step: at + 1,
                 lsn: first.map_or(Lsn::ZERO, |first| first.lsn),
-                timestamp: first.map_or(Timestamp(0), |first| first.timestamp),
+                origin: first.map_or(Lsn::ZERO, |first| first.told.lsn),
+                timestamp: first.map_or(Timestamp(0), |first| first.told.timestamp),
                 operations: end - start,
             }
         })
@@ -176,8 +197,7 @@ impl Replay {
         let entries = self.entries(steps);
         let run = replay::build(self.registry, &self.log, entries)?.run;
         let last = entries.last();
-        let at =
-            last.map_or((Lsn::ZERO, Timestamp(0)), |last| (last.told.lsn, last.told.timestamp));
+        let at = last.map_or((Lsn::ZERO, Timestamp(0)), |last| (last.lsn, last.told.timestamp));
         let published = replay::published(self.registry, self.row.clone(), run, at);
         let view = View { published: Arc::new(published), empty: Arc::clone(&self.empty) };
         view.run(self.row.id).ok_or_else(|| Error::NoRun { run: self.row.id.to_string().into() })

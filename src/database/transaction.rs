@@ -8,7 +8,7 @@
 use std::sync::{Arc, MutexGuard};
 
 use crate::database::writer::Writer;
-use crate::error::{Error, Result};
+use crate::error::{Damage, Error, Result};
 use crate::format::{RUN_NAME_BYTES_MAX, core_entry};
 use crate::id::{Lsn, RunId, Timestamp};
 use crate::primitive::{Handle, Live, PrimitiveStorageExt};
@@ -102,7 +102,8 @@ impl<'db> Transaction<'db> {
             _ => self.lsn,
         };
         // What stands in this record already is part of the fork.
-        let last_lsn = if writer.log.has_entry_of(parent)? { self.lsn } else { last_lsn };
+        let is_in_record = self.made.contains(&parent) || writer.log.has_entry_of(parent)?;
+        let last_lsn = if is_in_record { self.lsn } else { last_lsn };
         let run = self.make_run(core_entry::RUN_FORK, Some((parent, last_lsn)), name)?;
         let state = &mut self.writer.state;
         if state.detached.has_run(parent) {
@@ -130,7 +131,14 @@ impl<'db> Transaction<'db> {
         for entry in entries {
             writer.log.push_again(&entry.logged())?;
         }
-        if !built.detached.is_empty() {
+        if let Some(entry) = built.detached.first() {
+            let known = &writer.state.catalog.rows;
+            let row = known.iter().find(|row| row.type_id == entry.type_id);
+            // Of another database, perhaps, which no catalog of this one names.
+            if row.is_none_or(|row| !row.wal_types.contains(&entry.told.wal_type)) {
+                let wal_type = entry.told.wal_type;
+                return Err(Error::reject(Damage::UnknownWalType { wal_type }));
+            }
             self.undo.detached.get_or_insert_with(|| Arc::clone(&writer.state.detached));
             let detached = Arc::make_mut(&mut writer.state.detached);
             for entry in built.detached {
@@ -138,6 +146,17 @@ impl<'db> Transaction<'db> {
             }
         }
         Ok(run)
+    }
+
+    /// The last record that is part of `run` as it is now, in this transaction.
+    pub(super) fn last_lsn_of(&mut self, run: RunId) -> Result<Lsn> {
+        if run == RunId::ROOT {
+            return Ok(Lsn(self.lsn.0.saturating_sub(1)));
+        }
+        match self.writer.state.run(run) {
+            Some(state) => Ok(state.last_lsn),
+            None => Err(no_run(run)),
+        }
     }
 
     /// Logs a new run and enters it in the table.
@@ -160,7 +179,8 @@ impl<'db> Transaction<'db> {
         // First what can be refused: a run that is not in the log must not be in the table.
         let payload = core_entry::RunCreate { run: id, parent, name }.encode();
         self.writer.log.push_core(wal_type, &payload)?;
-        let row = RunRow { id, name: name.into(), created_lsn: self.lsn, parent };
+        let is_fork = wal_type == core_entry::RUN_FORK;
+        let row = RunRow { id, name: name.into(), created_lsn: self.lsn, parent, is_fork };
         self.writer.state.table.insert(row);
         self.made.push(id);
         Ok(id)

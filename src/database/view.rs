@@ -142,7 +142,7 @@ impl RunView {
         self.run
     }
 
-    /// The last record with an entry of this run.
+    /// The last record with an entry of this run, or the one that made it.
     #[must_use]
     pub fn last_lsn(&self) -> Lsn {
         self.view.published.runs.get(&self.run).map_or(Lsn::ZERO, |run| run.last_lsn)

@@ -85,6 +85,8 @@ const RUN_ROW: &[Field] = &[
     ("LSN of the parent, 0 if none", 8),
     ("LSN that made it", 8),
     ("LSN of its last record", 8),
+    ("flags: 1 a fork, 2 deleted, and others descend from it", 4),
+    ("reserved, zero", 4),
     ("name, UTF-8", 0),
 ];
 
@@ -106,7 +108,7 @@ const _: () = assert!(HEADER_LEN == 96);
 /// Bytes of a row of the run table before the name.
 const RUN_ROW_LEN: usize = width_of_all(RUN_ROW);
 
-const _: () = assert!(TRAILER_LEN == 48 && RUN_ROW_LEN == 40);
+const _: () = assert!(TRAILER_LEN == 48 && RUN_ROW_LEN == 48);
 
 /// The tables for the document.
 #[cfg(test)]
@@ -125,7 +127,7 @@ pub(crate) const LAYOUTS: &[(&str, &str, &[Field])] = &[
     (
         "Row of the run table",
         "In section 0: table 1 is the catalog in one row, table 2 the runs in a row each, \
-         table 3 the next run's number, 8 bytes in one row.",
+         table 3 one row of 16 bytes: the next run's number, and the LSN of the root's last record.",
         RUN_ROW,
     ),
 ];
@@ -136,7 +138,7 @@ pub(crate) mod core_table {
     pub(crate) const CATALOG: u32 = 1;
     /// A row for each run.
     pub(crate) const RUNS: u32 = 2;
-    /// One row: the number of the next run.
+    /// One row: the number of the next run, and the last record with an entry of the root.
     pub(crate) const NEXT_RUN: u32 = 3;
 }
 
@@ -289,6 +291,10 @@ pub(crate) struct RunRow {
     pub(crate) created_lsn: Lsn,
     /// The last record with an entry of the run, or the one that made it.
     pub(crate) last_lsn: Lsn,
+    /// Its history begins with its parent's.
+    pub(crate) is_fork: bool,
+    /// It is deleted, and others descend from it; nothing but its parent is known then.
+    pub(crate) is_gone: bool,
     pub(crate) name: String,
 }
 
@@ -301,6 +307,8 @@ impl RunRow {
         bytes.put_u64(parent_lsn.0);
         bytes.put_u64(self.created_lsn.0);
         bytes.put_u64(self.last_lsn.0);
+        bytes.put_u32(u32::from(self.is_fork) | u32::from(self.is_gone) << 1);
+        bytes.put_u32(0);
         bytes.put_bytes(self.name.as_bytes());
     }
 
@@ -311,6 +319,11 @@ impl RunRow {
         let parent_lsn = Lsn(cursor.u64("LSN of a run's parent")?);
         let created_lsn = Lsn(cursor.u64("LSN that made a run")?);
         let last_lsn = Lsn(cursor.u64("last LSN of a run")?);
+        let flags = cursor.u32("flags of a run")?;
+        if flags > 3 {
+            return Err(Damage::TooLarge { of: "flags of a run", found: flags.into(), most: 3 });
+        }
+        cursor.zeros(4, "reserved bytes of a run table")?;
         let name = cursor.rest();
         if name.len() > RUN_NAME_BYTES_MAX {
             let (found, most) = (name.len() as u64, RUN_NAME_BYTES_MAX as u64);
@@ -320,7 +333,8 @@ impl RunRow {
             .map_err(|_| Damage::Undecodable { of: "name of a run" })?
             .to_owned();
         let parent = decode_parent(parent, parent_lsn)?;
-        Ok(RunRow { run, parent, created_lsn, last_lsn, name })
+        let (is_fork, is_gone) = (flags & 1 != 0, flags & 2 != 0);
+        Ok(RunRow { run, parent, created_lsn, last_lsn, is_fork, is_gone, name })
     }
 }
 
@@ -426,6 +440,8 @@ mod tests {
                 parent,
                 created_lsn: Lsn(10),
                 last_lsn: Lsn(11),
+                is_fork: parent.is_some(),
+                is_gone: parent.is_none(),
                 name: "retail/año".into(),
             };
             let mut bytes = Vec::new();

@@ -191,6 +191,7 @@ impl Import {
             name: run.name.as_str().into(),
             created_lsn: run.created_lsn,
             parent: run.parent,
+            is_fork: run.parent.is_some(),
         });
         if !inserted {
             let found = format!("{} {:?}", run.id, run.name);

@@ -284,3 +284,7 @@ impl fmt::Debug for Changes<'_> {
         f.write_str("Changes(..)")
     }
 }
+
+#[cfg(test)]
+#[expect(unsafe_code, reason = "the linked slice is a section of its own")]
+mod tests;

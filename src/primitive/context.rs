@@ -23,7 +23,9 @@ impl OpContext {
         OpContext::new(origin.timestamp, origin.lsn, origin.index)
     }
 
-    /// The transaction's time. Never less than that of an earlier one.
+    /// The transaction's time. Of a run that was imported, or copied as it was earlier, operations are told
+    /// the times and LSNs of where they were first logged, and those that follow here may be told lower
+    /// ones. Else never less than that of an earlier one.
     #[must_use]
     pub const fn timestamp(&self) -> Timestamp {
         self.timestamp

@@ -72,7 +72,7 @@ impl<'a> SectionWriter<'a> {
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         #[cfg(any(test, feature = "testing", feature = "cli"))]
         if self.json.is_some() {
-            let mut table = TableWriter { section: self, tag: BYTES_TABLE };
+            let mut table = self.table(BYTES_TABLE);
             // As many rows as below.
             let end = bytes.len().max(1);
             return (0..end).step_by(BYTES_ROW_LEN).try_for_each(|start| {
@@ -92,7 +92,7 @@ impl<'a> SectionWriter<'a> {
     ///
     /// Those of the disk.
     pub fn field<T: Stored>(&mut self, tag: u32, value: &T) -> Result<()> {
-        value.save(&mut TableWriter { section: self, tag })
+        value.save(&mut self.table(tag))
     }
 
     /// Writes what became of a field since `base`, nothing if it is the same.
@@ -101,7 +101,11 @@ impl<'a> SectionWriter<'a> {
     ///
     /// Those of the disk.
     pub fn changes<T: Stored>(&mut self, tag: u32, value: &T, base: &T) -> Result<()> {
-        value.save_changes(base, &mut TableWriter { section: self, tag })
+        value.save_changes(base, &mut self.table(tag))
+    }
+
+    pub(super) fn table(&mut self, tag: u32) -> TableWriter<'_, 'a> {
+        TableWriter { section: self, tag }
     }
 }
 

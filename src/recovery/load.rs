@@ -53,11 +53,16 @@ pub(super) fn load(
     state.epoch = meta.epoch;
     state.timestamp = meta.timestamp;
     for row in &meta.runs {
+        if row.is_gone {
+            state.table.insert_gone(row.run, row.parent);
+            continue;
+        }
         let inserted = state.table.insert(RunRow {
             id: row.run,
             name: row.name.as_str().into(),
             created_lsn: row.created_lsn,
             parent: row.parent,
+            is_fork: row.is_fork,
         });
         if !inserted {
             let of = "run, which stands twice in the run table,";
@@ -68,7 +73,11 @@ pub(super) fn load(
         run.last_lsn = row.last_lsn;
         state.runs.insert(row.run, run);
     }
+    state.table.forget_childless();
     state.table.raise_last_id(RunId(meta.next_run.saturating_sub(1)));
+    if let Some(root) = state.runs.get_mut(&RunId::ROOT) {
+        root.last_lsn = meta.root_last_lsn;
+    }
 
     fold.add(&meta.catalog);
     let mut tasks = Vec::new();

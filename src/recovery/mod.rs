@@ -83,6 +83,10 @@ pub(crate) struct Settings {
     /// Read every file, also what opening does not need.
     pub(crate) check_all: bool,
     pub(crate) reach: Reach,
+    /// What runs did is kept, and what of the log is not needed is no reason to remove it.
+    pub(crate) keeps_runs: bool,
+    /// All of the log is kept.
+    pub(crate) keeps_all: bool,
 }
 
 impl Settings {
@@ -285,6 +289,10 @@ fn read_files(
         Reach::Until(lsn) => plan::plan_until(&mut look.found, lsn)?,
         Reach::Replayed(lsn) => {
             look.found.snapshots.retain(|snapshot| snapshot.lsn < lsn);
+            if look.found.floor().is_none() {
+                // The snapshot is the first there is, and nothing leads to it.
+                return Err(Error::NoLsn { lsn, nearest: lsn });
+            }
             plan::plan_until(&mut look.found, lsn)?
         }
         Reach::Damage => plan::plan_before_damage(&mut look)?,

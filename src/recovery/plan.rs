@@ -35,14 +35,14 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// The least LSN whose state the files can give.
-    fn floor(&self) -> Lsn {
+    /// The least LSN whose state the files can give, if they can give any.
+    pub(super) fn floor(&self) -> Option<Lsn> {
         let first = self.segments.first().map_or(Lsn(u64::MAX), |first| first.header.first_lsn);
         if first == Lsn::ZERO.next() {
-            return Lsn::ZERO;
+            return Some(Lsn::ZERO);
         }
         let covered = self.snapshots.iter().find(|snapshot| first <= snapshot.lsn.next());
-        covered.or(self.snapshots.last()).map_or(Lsn(u64::MAX), |snapshot| snapshot.lsn)
+        covered.or(self.snapshots.last()).map(|snapshot| snapshot.lsn)
     }
 
     /// Forgets what lies behind `lsn`, and what speaks of it.
@@ -136,9 +136,11 @@ pub(super) fn plan(found: &Found) -> Result<Option<Plan>> {
 
 /// The plan for the state after `lsn`.
 pub(super) fn plan_until(found: &mut Found, lsn: Lsn) -> Result<Option<Plan>> {
-    let floor = found.floor();
-    if lsn < floor {
-        return Err(Error::NoLsn { lsn, nearest: floor });
+    match found.floor() {
+        // No state can be had at all, and the plan for the end says what is missing.
+        None => return plan(found),
+        Some(floor) if lsn < floor => return Err(Error::NoLsn { lsn, nearest: floor }),
+        Some(_) => {}
     }
     found.cut_to(lsn);
     if found.segments.is_empty() && !found.snapshots.is_empty() {
@@ -162,6 +164,8 @@ pub(super) fn plan_before_damage(look: &mut Look) -> Result<Option<Plan>> {
     look.found.mark = None;
     loop {
         let refusal = match plan(&look.found) {
+            // Nothing is left before the damage, which does not mean that nothing was there.
+            Ok(None) => return look.stopped_at.take().map_or(Ok(None), Err),
             Ok(plan) => return Ok(plan),
             Err(refusal) => refusal,
         };

@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::disk::{DiskRef, FileRef, OpenMode};
 use crate::error::{Error, Result};
 use crate::id::Lsn;
-use crate::id::{DatabaseId, Epoch, SegmentId};
+use crate::id::{DatabaseId, Epoch, RunId, SegmentId};
 use crate::snapshot::{self, HISTORY_DIR};
 use crate::wal::names::WAL_DIR;
 use crate::wal::scan::SegmentReader;
@@ -58,7 +58,10 @@ pub(super) fn repair(
     if look.has_snapshot_temporaries {
         snapshot::remove_temps(disk)?;
     }
-    if let Some(plan) = plan {
+    let has_runs = recovered.state.table.last_id() != RunId::ROOT;
+    let is_kept = settings.keeps_all || settings.keeps_runs && has_runs;
+    // Else what is readable of the history in them would be lost, and be missed by nobody.
+    if let Some(plan) = plan.filter(|_| !is_kept) {
         prune::remove_segments(disk, &plan.superfluous)?;
     }
 

@@ -15,7 +15,7 @@ pub struct RecoveryReport {
     /// Snapshots that could not be used, newest first, each with what is wrong with it.
     pub damaged_snapshots: Vec<Box<str>>,
     /// Segments below the oldest snapshot that were not looked at because one of them is damaged, and
-    /// what is wrong with it. The repair removes them.
+    /// what is wrong with it. The repair removes them, unless they hold history that is to be kept.
     pub damaged_segments: Vec<Box<str>>,
     /// Of [`verify`](crate::verify): history files of runs that are damaged, each with what is wrong with
     /// it. No opening needs them.

@@ -369,6 +369,7 @@ impl Scan<'_> {
                     name: create.name.into(),
                     created_lsn: lsn,
                     parent: create.parent,
+                    is_fork: entry.wal_type == core_entry::RUN_FORK,
                 };
                 self.chains.begin(create.run, lsn);
                 if entry.wal_type == core_entry::RUN_CREATE {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::run_log::{RunEntry, RunLog};
-use crate::error::Result;
+use crate::error::{Damage, Error, Result};
 use crate::id::{Lsn, RunId, Timestamp};
 use crate::primitive::LoggedEntry;
 use crate::recovery::linked_primitive;
@@ -43,6 +43,12 @@ pub(crate) fn build<'e>(
             continue;
         };
         let primitive = registry.list()[index];
+        for entry in &logged {
+            if !primitive.wal_types().contains(&entry.wal_type) {
+                let wal_type = entry.wal_type;
+                return Err(Error::reject(Damage::UnknownWalType { wal_type }));
+            }
+        }
         let mut instance = primitive.create();
         primitive.replay_carried(&mut instance, &logged)?;
         built.run.put(index, instance);

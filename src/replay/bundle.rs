@@ -9,10 +9,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::pack;
-use super::run_log::RunLog;
+use super::run_log::{Beginning, RunLog};
 use crate::disk::{DiskRef, OsDisk};
-use crate::error::{Error, RegistryError, Result};
-use crate::format::catalog::Catalog;
+use crate::error::{Damage, Error, RegistryError, Result};
+use crate::format::catalog::{Catalog, CatalogRow};
 use crate::format::core_entry::{self, Origin, RunCreate};
 use crate::format::snapshot::CORE_TYPE_ID;
 use crate::id::{DatabaseId, Epoch, Lsn, RunId, Timestamp};
@@ -34,7 +34,9 @@ pub(crate) fn write_bundle(path: &Path, row: &state::RunRow, log: &RunLog) -> Re
     let last = log.entries.last().map(|entry| (entry.told.lsn, entry.told.timestamp));
     let (lsn, timestamp) = last.unwrap_or((LSN, Timestamp(0)));
     let occurs = |type_id: u8| log.entries.iter().any(|entry| entry.type_id == type_id);
-    let rows = log.catalog.values().filter(|row| occurs(row.type_id)).cloned().collect();
+    // Nothing of where it comes from but what its entries are.
+    let rows = log.catalog.values().filter(|row| occurs(row.type_id)).cloned();
+    let rows = rows.map(|row| CatalogRow { first_lsn: Lsn::ZERO, ..row }).collect();
     let meta = SnapshotMeta {
         kind: FileKind::Bundle,
         first_lsn: log.entries.first().map_or(LSN, |entry| entry.told.lsn),
@@ -49,9 +51,12 @@ pub(crate) fn write_bundle(path: &Path, row: &state::RunRow, log: &RunLog) -> Re
             parent: None,
             created_lsn: LSN,
             last_lsn: LSN,
+            is_fork: false,
+            is_gone: false,
             name: row.name.to_string(),
         }],
         next_run: RUN.0 + 1,
+        root_last_lsn: Lsn::ZERO,
     };
     let entry = |at: usize, wal_type, version, payload| CarriedEntry {
         wal_type,
@@ -102,17 +107,20 @@ pub(crate) fn write_bundle(path: &Path, row: &state::RunRow, log: &RunLog) -> Re
     Ok(())
 }
 
-/// The run's name in the file, and everything it did. Every primitive that occurs is linked.
-pub(crate) fn read_bundle(path: &Path) -> Result<(String, RunLog)> {
+/// The run's name in the file, and everything it did. Every primitive that occurs is in the registry.
+pub(crate) fn read_bundle(
+    path: &Path,
+    registry: &'static PrimitiveRegistry,
+) -> Result<(String, RunLog)> {
     let (disk, place) = place(path)?;
     let file = SnapshotFile::open_kind(&disk, place.path, FileKind::Bundle)?;
     file.features().refuse_unknown(file.path())?;
     file.verify_whole()?;
     let mut log = RunLog::default();
     log.note_catalog(&file.meta().catalog);
-    for row in log.catalog.values().filter(|row| row.type_id != CORE_TYPE_ID) {
-        let linked = PrimitiveRegistry::linked()?.list().iter();
-        if !linked.clone().any(|linked| linked.is_named(&row.name)) {
+    for row in log.catalog.values() {
+        let linked = registry.list().iter().find(|linked| linked.is_named(&row.name));
+        if linked.is_none_or(|linked| linked.root_only()) {
             return Err(Error::from(RegistryError::NotLinked {
                 name: row.name.as_str().into(),
                 type_id: row.type_id,
@@ -121,7 +129,17 @@ pub(crate) fn read_bundle(path: &Path) -> Result<(String, RunLog)> {
             }));
         }
     }
-    pack::part(&file, RUN)?.append_to(&mut log)?;
+    let part = pack::part(&file, RUN)?;
+    if part.before().map_err(|what| part.corrupt(what))? != Ok(Beginning::Empty) {
+        return Err(part.corrupt(Damage::Undecodable { of: "beginning of a run" }));
+    }
+    for (type_id, entry) in part.entries.iter().filter(|(type_id, _)| *type_id != CORE_TYPE_ID) {
+        let row = log.catalog.get(type_id);
+        if row.is_none_or(|row| !row.wal_types.contains(&entry.wal_type)) {
+            return Err(part.corrupt(Damage::UnknownWalType { wal_type: entry.wal_type }));
+        }
+    }
+    part.append_to(&mut log)?;
     let name = file.meta().runs.first().map(|row| row.name.clone()).unwrap_or_default();
     Ok((name, log))
 }

@@ -9,7 +9,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::run_log::Part;
 use crate::disk::DiskRef;
@@ -18,6 +18,7 @@ use crate::format::catalog::Catalog;
 use crate::format::snapshot::CORE_TYPE_ID;
 use crate::id::{Lsn, RunId};
 use crate::snapshot::{CarriedEntry, FileKind, HISTORY_DIR, Place, Section, SnapshotFile};
+use crate::wal::Finder;
 
 const DIGITS: usize = 20;
 const SUFFIX: &str = ".history";
@@ -25,13 +26,13 @@ const SUFFIX: &str = ".history";
 /// A history file that is open to read.
 pub(crate) struct Pack {
     file: SnapshotFile,
-    pub(super) bytes: u64,
 }
 
 impl Pack {
-    pub(super) fn open(disk: &DiskRef, first: Lsn, last: Lsn, bytes: u64) -> Result<Pack> {
+    pub(super) fn open(disk: &DiskRef, first: Lsn, last: Lsn) -> Result<Pack> {
         let path = place_of(first, last).path;
         let file = SnapshotFile::open_kind(disk, path, FileKind::History)?;
+        file.features().refuse_unknown(file.path())?;
         for (found, expected) in [(file.meta().first_lsn, first), (file.meta().lsn, last)] {
             if found != expected {
                 let what =
@@ -39,19 +40,7 @@ impl Pack {
                 return Err(Error::corrupt(file.path(), 0, what));
             }
         }
-        Ok(Pack { file, bytes })
-    }
-
-    pub(super) fn first(&self) -> Lsn {
-        self.file.meta().first_lsn
-    }
-
-    pub(super) fn last(&self) -> Lsn {
-        self.file.meta().lsn
-    }
-
-    pub(super) fn covers(&self, lsn: Lsn) -> bool {
-        self.first() <= lsn && lsn <= self.last()
+        Ok(Pack { file })
     }
 
     pub(super) fn catalog(&self) -> &Catalog {
@@ -76,6 +65,7 @@ impl Pack {
     pub(super) fn part(&self, run: RunId, lsn: Lsn) -> Result<Option<Part>> {
         let mut part = part(&self.file, run)?;
         part.entries.retain(|(_, entry)| entry.lsn <= lsn);
+        part.cut_at_gap()?;
         Ok((part.entries.last().map(|(_, entry)| entry.lsn) == Some(lsn)).then_some(part))
     }
 }
@@ -160,15 +150,61 @@ fn range_in(name: &str) -> Option<(Lsn, Lsn)> {
     Some((lsn(first)?, lsn(last)?)).filter(|(first, last)| first <= last)
 }
 
+/// A history file that is opened when it is first asked for.
+pub(crate) struct ListedPack {
+    first: Lsn,
+    last: Lsn,
+    opened: OnceLock<Pack>,
+}
+
+impl ListedPack {
+    pub(super) fn covers(&self, lsn: Lsn) -> bool {
+        self.first <= lsn && lsn <= self.last
+    }
+
+    pub(super) fn get(&self, disk: &DiskRef) -> Result<&Pack> {
+        if let Some(pack) = self.opened.get() {
+            return Ok(pack);
+        }
+        let pack = Pack::open(disk, self.first, self.last)?;
+        Ok(self.opened.get_or_init(|| pack))
+    }
+}
+
 /// The history files there are, ascending.
-///
-/// # Errors
-///
-/// [`Error::Corrupt`] if one is damaged.
-pub(crate) fn list(disk: &DiskRef) -> Result<Vec<Arc<Pack>>> {
-    let listing = listing(disk)?;
-    let open = |(first, last, bytes)| Pack::open(disk, first, last, bytes).map(Arc::new);
-    listing.packs.into_iter().map(open).collect()
+pub(crate) fn list(disk: &DiskRef) -> Result<Vec<Arc<ListedPack>>> {
+    let listed = |(first, last, _)| Arc::new(ListedPack { first, last, opened: OnceLock::new() });
+    Ok(listing(disk)?.packs.into_iter().map(listed).collect())
+}
+
+/// Refuses a file that is not of this log: of another database, or of records that the log has otherwise,
+/// since an older copy of it was put in its place.
+pub(super) fn refuse_foreign(pack: &Pack, finder: &mut Finder) -> Result<()> {
+    let meta = pack.file.meta();
+    let foreign = || Error::corrupt(pack.file.path(), 0, Damage::Foreign { of: "history file" });
+    let Some(first) = finder.first()? else { return Ok(()) };
+    if meta.database != first.database {
+        return Err(foreign());
+    }
+    let chain = if meta.lsn.next() == first.first_lsn {
+        Some(first.previous_chain)
+    } else if meta.lsn < first.first_lsn {
+        // Nothing of the log says what it was.
+        return Ok(());
+    } else {
+        finder.record(meta.lsn)?.map(|found| found.header.header_crc)
+    };
+    if chain == Some(meta.chain) { Ok(()) } else { Err(foreign()) }
+}
+
+/// Puts a file where nobody looks for it.
+pub(super) fn set_aside(disk: &DiskRef, first: Lsn, last: Lsn) -> Result<()> {
+    let path = place_of(first, last).path;
+    let mut aside = path.clone().into_os_string();
+    aside.push(".foreign");
+    disk.rename(&path, Path::new(&aside))
+        .map_err(|error| Error::io("rename", &disk.full_path(&path), error))?;
+    sync_directory(disk)
 }
 
 /// Where they stand, below the database's directory.
@@ -180,8 +216,8 @@ pub(crate) fn paths(disk: &DiskRef) -> Result<Vec<PathBuf>> {
 /// Reads all of them whole, and says of each that is damaged what is wrong with it.
 pub(crate) fn damage(disk: &DiskRef) -> Result<Vec<Box<str>>> {
     let mut damage = Vec::new();
-    for (first, last, bytes) in listing(disk)?.packs {
-        let pack = Pack::open(disk, first, last, bytes);
+    for (first, last, _) in listing(disk)?.packs {
+        let pack = Pack::open(disk, first, last);
         match pack.and_then(|pack| pack.file.verify_whole()) {
             Ok(()) => {}
             Err(error @ (Error::Corrupt { .. } | Error::Version { .. })) => {

@@ -137,6 +137,29 @@ impl Part {
         Err(Damage::Undecodable { of: "record that a run's chain names" })
     }
 
+    /// Gives up what stands before a gap in the chain: what comes behind it names another record before
+    /// it than the last one here.
+    pub(super) fn cut_at_gap(&mut self) -> Result<()> {
+        let (mut start, mut before, mut current) = (0, None, None);
+        for (at, (type_id, entry)) in self.entries.iter().enumerate() {
+            if current != Some(entry.lsn) {
+                (before, current) = (current, Some(entry.lsn));
+            }
+            if *type_id == CORE_TYPE_ID && entry.wal_type == core_entry::RUN_SWITCH {
+                let switch =
+                    RunSwitch::decode(&entry.payload).map_err(|what| self.corrupt(what))?;
+                // A run that was made in this very record has none before it.
+                if before.is_some_and(|before| before != switch.previous_lsn) {
+                    let is_of_record = |(_, other): &(u8, CarriedEntry)| other.lsn == entry.lsn;
+                    start = self.entries.iter().position(is_of_record).unwrap_or(at);
+                    before = None;
+                }
+            }
+        }
+        self.entries.drain(..start);
+        Ok(())
+    }
+
     /// Appends the operations to a log, each with what it is told.
     pub(super) fn append_to(mut self, log: &mut RunLog) -> Result<()> {
         let mut origin = None;

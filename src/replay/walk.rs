@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::pack::Pack;
+use super::pack::{ListedPack, refuse_foreign};
 use super::run_log::{Beginning, Part, RunLog, Types, carried, each_entry, type_of, types_of};
 use crate::disk::DiskRef;
 use crate::error::{Damage, Error, Result};
@@ -10,7 +10,7 @@ use crate::format::snapshot::CORE_TYPE_ID;
 use crate::id::{Lsn, RunId, SegmentId};
 use crate::wal::Finder;
 use crate::wal::names::segment_path;
-use crate::wal::scan::{SegmentReader, Step};
+use crate::wal::scan::{SegmentReader, Step, Stop};
 
 /// Where records of runs are.
 pub(crate) struct Sources {
@@ -19,7 +19,9 @@ pub(crate) struct Sources {
     /// The first record in the log.
     wal_first: Lsn,
     /// Ascending.
-    packs: Vec<Arc<Pack>>,
+    packs: Vec<Arc<ListedPack>>,
+    /// The last of them was compared with the log.
+    are_ours: bool,
     /// Whose each WAL type is, in the segment that was read last.
     types: Option<(SegmentId, Types)>,
 }
@@ -29,18 +31,24 @@ impl Sources {
     pub(crate) fn new(
         disk: &DiskRef,
         mut finder: Finder,
-        packs: Vec<Arc<Pack>>,
+        packs: Vec<Arc<ListedPack>>,
     ) -> Result<Sources> {
-        let wal_first = finder.first_lsn()?.unwrap_or(Lsn(u64::MAX));
-        Ok(Sources { disk: disk.clone(), finder, wal_first, packs, types: None })
+        let wal_first = finder.first()?.map_or(Lsn(u64::MAX), |first| first.first_lsn);
+        let disk = disk.clone();
+        Ok(Sources { disk, finder, wal_first, packs, are_ours: false, types: None })
     }
 
     /// The run's part of the record `lsn`, and of those before it that stand with it. `None`: it is
     /// not kept.
     fn part(&mut self, run: RunId, lsn: Lsn, log: &mut RunLog) -> Result<Option<Part>> {
         if lsn < self.wal_first {
+            if let Some(last) = self.packs.last().filter(|_| !self.are_ours) {
+                refuse_foreign(last.get(&self.disk)?, &mut self.finder)?;
+            }
+            self.are_ours = true;
             let pack = self.packs.iter().rev().find(|pack| pack.covers(lsn));
             let Some(pack) = pack else { return Ok(None) };
+            let pack = pack.get(&self.disk)?;
             log.note_catalog(pack.catalog());
             return pack.part(run, lsn);
         }
@@ -72,7 +80,7 @@ pub(crate) fn read_run(sources: &mut Sources, run: RunId, last: Lsn) -> Result<R
     let mut before: Option<(Lsn, u32)> = None;
     loop {
         if of == RunId::ROOT {
-            parts.push(read_root(sources, run, before, &mut log)?);
+            parts.push(read_root(sources, run, last, before, &mut log)?);
             break;
         }
         let cut = |parts: &[Part]| {
@@ -111,51 +119,68 @@ pub(crate) fn read_run(sources: &mut Sources, run: RunId, last: Lsn) -> Result<R
     Ok(log)
 }
 
-/// What the root did up to an entry, but for what lives in the root only. The root has no chain: all of
-/// the log is read.
+/// What the root did up to the record `last`, or up to an entry of it. The root has no chain: all of the
+/// log is read. A fork has nothing of what lives in the root only.
 fn read_root(
     sources: &mut Sources,
     run: RunId,
+    last: Lsn,
     before: Option<(Lsn, u32)>,
     log: &mut RunLog,
 ) -> Result<Part> {
-    let (end, end_index) = before.unwrap_or((Lsn(u64::MAX), 0));
-    if sources.wal_first != Lsn::ZERO.next() {
+    let (end, end_index) = before.unwrap_or((last, u32::MAX));
+    let mut next = Lsn::ZERO.next();
+    if sources.wal_first != next {
         let left = (sources.wal_first <= end).then_some((sources.wal_first, end));
-        return Err(Error::HistoryCut { run, lsn: Lsn::ZERO.next(), left });
+        return Err(Error::HistoryCut { run, lsn: next, left });
     }
     let mut part = Part::default();
     let mut reader = SegmentReader::default();
     let ids: Vec<SegmentId> = sources.finder.segments().collect();
     for id in ids {
-        reader.read(&sources.disk, id)?;
-        let (Some(ends), Some(mut records)) = (reader.ends(), reader.records()) else { break };
-        if ends.header.first_lsn > end {
+        if next > end {
             break;
         }
+        reader.read(&sources.disk, id)?;
+        let (Some(ends), Some(mut records)) = (reader.ends(), reader.records()) else { break };
         log.note_catalog(&ends.header.catalog);
         let types = types_of(&ends.header.catalog);
         let of_root_only = |type_id: u8| {
             let rows = &ends.header.catalog.rows;
             rows.iter().any(|row| row.type_id == type_id && row.root_only)
         };
-        while let Step::Record(record) = records.step() {
+        while next <= end {
+            let record = match records.step() {
+                Step::Record(record) => record,
+                Step::Stop(Stop::AtBadRecord(bad)) => {
+                    return Err(Error::corrupt(reader.path(), bad.offset, bad.damage));
+                }
+                Step::Stop(_) => break,
+            };
             let (lsn, timestamp) = (record.header.lsn, record.header.timestamp);
-            if lsn > end {
-                break;
+            let corrupt = |what| Error::corrupt(reader.path(), record.offset as u64, what);
+            if lsn != next {
+                let (found, expected) = (lsn.0, next.0);
+                return Err(corrupt(Damage::Value { of: "LSN", found, expected }));
             }
+            next = next.next();
             each_entry(record.body, |of, index, entry| {
                 if of != RunId::ROOT || (lsn, index) >= (end, end_index) {
                     return Ok(());
                 }
                 let type_id = type_of(&types, entry)?;
-                if type_id == CORE_TYPE_ID || !of_root_only(type_id) {
+                let is_in_forks = type_id == CORE_TYPE_ID || !of_root_only(type_id);
+                if run == RunId::ROOT || is_in_forks {
                     part.entries.push((type_id, carried(entry, lsn, timestamp, index)));
                 }
                 Ok(())
             })
-            .map_err(|what| Error::corrupt(reader.path(), record.offset as u64, what))?;
+            .map_err(corrupt)?;
         }
+    }
+    if next <= end {
+        let left = (next > Lsn::ZERO.next()).then(|| (Lsn(1), Lsn(next.0.saturating_sub(1))));
+        return Err(Error::HistoryCut { run, lsn: next, left });
     }
     Ok(part)
 }

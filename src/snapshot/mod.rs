@@ -55,6 +55,8 @@ pub(crate) struct SnapshotMeta {
     pub(crate) runs: Vec<RunRow>,
     /// The number that the next run gets.
     pub(crate) next_run: u64,
+    /// The last record with an entry of the root.
+    pub(crate) root_last_lsn: Lsn,
 }
 
 impl SnapshotMeta {
@@ -72,6 +74,14 @@ impl SnapshotMeta {
                 return Err(Damage::Misplaced { of: "run of the run table", found, expected });
             }
             lowest = row.run.0.saturating_add(1);
+            // A run is made after the one it comes from.
+            if let Some((parent, _)) = row.parent.filter(|(parent, _)| *parent >= row.run) {
+                let (found, expected) = (parent.0, row.run.0.saturating_sub(1));
+                return Err(Damage::Misplaced { of: "parent of a run", found, expected });
+            }
+            if row.name.is_empty() && !row.is_gone {
+                return Err(Damage::Undecodable { of: "name of a run" });
+            }
         }
         if self.next_run < lowest {
             let (found, expected) = (self.next_run, lowest);

@@ -137,12 +137,7 @@ impl SnapshotFile {
         let core = sections.remove(0);
         let meta = source.core(&core, &header)?;
         for section in &sections {
-            let rows = section.instances().iter();
-            if let Some(row) = rows.clone().find(|row| {
-                // A base of others may have outlived its run.
-                !meta.has_run(row.run)
-                    && rows.clone().all(|other| other.base.map(|base| base.run) != Some(row.run))
-            }) {
+            if let Some(row) = section.instances().iter().find(|row| !meta.has_run(row.run)) {
                 let (found, most) = (row.run.0, meta.next_run.saturating_sub(1));
                 let damage = Damage::TooLarge { of: "run of an instance", found, most };
                 return Err(source.corrupt(section.row.offset, damage));

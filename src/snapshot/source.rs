@@ -24,7 +24,7 @@ use crate::format::snapshot::{
     CORE_SECTION_VERSION, FOOTER_ALIGN, FileKind, HEADER_LEN, RunRow, SECTION_ALIGN,
     SnapshotHeader, Trailer, core_table,
 };
-use crate::id::RunId;
+use crate::id::{Lsn, RunId};
 
 /// How many bytes are read at once to check the whole file.
 const HASH_BYTES: usize = 1 << 20;
@@ -269,12 +269,15 @@ fn core_meta(
             core_table::RUNS => runs.push(RunRow::decode(row)?),
             core_table::NEXT_RUN if next_run.is_none() => {
                 let mut cursor = Cursor::new(row);
-                next_run = Some(cursor.u64("next run")?);
+                let next = cursor.u64("next run")?;
+                next_run = Some((next, Lsn(cursor.u64("last LSN of the root")?)));
                 cursor.end("next run")?;
             }
             _ => return Err(Damage::Undecodable { of: "table of the core" }),
         }
     }
+    let next_run = next_run.ok_or(Damage::Undecodable { of: "core without a next run" })?;
+    let (next_run, root_last_lsn) = next_run;
     let meta = SnapshotMeta {
         kind: header.kind,
         first_lsn: header.first_lsn,
@@ -285,7 +288,8 @@ fn core_meta(
         chain: header.chain,
         catalog: catalog.ok_or(Damage::Undecodable { of: "core without a catalog" })?,
         runs,
-        next_run: next_run.ok_or(Damage::Undecodable { of: "core without a next run" })?,
+        next_run,
+        root_last_lsn,
     };
     meta.check_runs()?;
     Ok(meta)

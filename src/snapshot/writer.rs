@@ -14,6 +14,7 @@ use super::{RawInstance, SnapshotMeta, WrittenSnapshot};
 use crate::disk::DiskRef;
 use crate::error::{Damage, Error, Result};
 use crate::format::block::{Block, BlockBuilder, BlockHead, BlockKind, ROW_BYTES_MAX};
+use crate::format::cursor::Put;
 use crate::format::section::{Base, BlockRow, InstanceRow, SectionIndex, SectionRow};
 use crate::format::snapshot::{
     CORE_SECTION_VERSION, CORE_TYPE_ID, FOOTER_ALIGN, SnapshotHeader, TRAILER_LEN, Trailer,
@@ -142,7 +143,10 @@ impl<'m> SnapshotWriter<'m> {
                 run.encode(&mut row);
                 sink.row(core_table::RUNS, &row)?;
             }
-            sink.row(core_table::NEXT_RUN, &meta.next_run.to_le_bytes())
+            row.clear();
+            row.put_u64(meta.next_run);
+            row.put_u64(meta.root_last_lsn.0);
+            sink.row(core_table::NEXT_RUN, &row)
         })?;
         others(self)?;
         self.end_section()
@@ -185,7 +189,14 @@ impl<'m> SnapshotWriter<'m> {
         changes: impl FnOnce(&mut dyn RowSink) -> Result<bool>,
     ) -> Result<bool> {
         let mut instance = self.begin_instance(run, None, Some(Base { run: base, carried: 0 }))?;
-        Ok(changes(&mut instance)? && instance.end().map(|()| true)?)
+        if changes(&mut instance)? {
+            return instance.end().map(|()| true);
+        }
+        if instance.row.row_block_count == 0 && instance.builder.is_empty() {
+            return Ok(false);
+        }
+        let damage = Damage::Undecodable { of: "rows of changes that cannot be written" };
+        Err(instance.output.refusal(damage))
     }
 
     /// How many rows the instance of `run` has in the open section, those of its bases counted, if it was
@@ -281,12 +292,7 @@ impl<'m> SnapshotWriter<'m> {
             let (found, expected) = (run.0, last.run.0.saturating_add(1));
             return Err(self.output.refusal(Damage::Misplaced { of: "instance", found, expected }));
         }
-        // What is carried as it is may be the base of others, and have outlived its run.
-        let is_known = match version {
-            Some(_) => run.0 < self.meta.next_run,
-            None => self.meta.has_run(run),
-        };
-        if !is_known {
+        if !self.meta.has_run(run) {
             let (found, most) = (run.0, self.meta.next_run.saturating_sub(1));
             return Err(self.output.refusal(Damage::TooLarge {
                 of: "run of an instance",

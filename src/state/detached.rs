@@ -103,9 +103,15 @@ impl Detached {
         }
     }
 
+    /// Runs that are gone, and that others are stored as changes to.
+    pub(crate) fn deleted(&self) -> impl Iterator<Item = RunId> {
+        self.deleted.iter().copied().filter(|run| self.has_run(*run))
+    }
+
     /// Whether anything of a run is here.
     pub(crate) fn has_run(&self, run: RunId) -> bool {
-        self.instances.keys().any(|(_, of)| *of == run)
+        // Nearly always there is nothing at all.
+        !self.instances.is_empty() && self.instances.keys().any(|(_, of)| *of == run)
     }
 
     /// The instances of one type, in ascending order of runs.

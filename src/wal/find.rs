@@ -15,7 +15,7 @@ use crate::disk::{DiskRef, FileRef, OpenMode, read_full_at};
 use crate::error::{Damage, Error, Result};
 use crate::format::catalog::Catalog;
 use crate::format::record::{FRAME_LEN, HEADER_LEN, Place, RecordHeader};
-use crate::format::segment::INDEX_STRIDE_BYTES;
+use crate::format::segment::{INDEX_STRIDE_BYTES, SegmentHeader};
 use crate::id::{Lsn, SegmentId};
 
 /// The segments in which records are looked for.
@@ -23,6 +23,7 @@ pub(crate) struct Finder {
     disk: DiskRef,
     /// Ascending, without a gap.
     segments: Vec<Sought>,
+    first: Option<SegmentHeader>,
     open: Option<OpenSegment>,
 }
 
@@ -59,7 +60,7 @@ pub(crate) struct FoundRecord<'a> {
 
 impl Finder {
     pub(super) fn new(disk: DiskRef, segments: Vec<Sought>) -> Finder {
-        Finder { disk, segments, open: None }
+        Finder { disk, segments, first: None, open: None }
     }
 
     /// The same for a log that nobody has open to write.
@@ -85,14 +86,17 @@ impl Finder {
         Ok(Finder::new(disk.clone(), segments))
     }
 
-    /// The first record there is.
+    /// The header of the first segment there is.
     ///
     /// # Errors
     ///
     /// As [`SegmentEnds::read`].
-    pub(crate) fn first_lsn(&mut self) -> Result<Option<Lsn>> {
-        let Some(first) = self.segments.first().map(|first| first.id) else { return Ok(None) };
-        Ok(Some(SegmentEnds::read(&self.disk, first)?.header.first_lsn))
+    pub(crate) fn first(&mut self) -> Result<Option<&SegmentHeader>> {
+        if self.first.is_none() && !self.segments.is_empty() {
+            let id = self.segments.first().map_or(SegmentId(0), |first| first.id);
+            self.first = Some(SegmentEnds::read(&self.disk, id)?.header);
+        }
+        Ok(self.first.as_ref())
     }
 
     /// The segments, ascending.

@@ -14,7 +14,7 @@ pub(crate) mod names;
 pub(crate) mod prune;
 pub(crate) mod repair;
 pub(crate) mod scan;
-mod sync;
+pub(crate) mod sync;
 mod tail;
 
 pub(crate) use batch::Batch;

@@ -14,7 +14,7 @@ pub(crate) fn canary(name: &'static str, ignored: Option<CallKind>) -> Canary {
 }
 
 fn first_loss(ignored: Option<CallKind>) -> Option<String> {
-    let setup = Setup { mode: Mode::Buffered, plant: None };
+    let setup = Setup::of(Mode::Buffered);
     let steps = [Step::Cross, Step::Rotation, Step::One, Step::Cross];
     let trace = Trace::of(&Start::fresh(), &steps, &setup);
     let seed = crate::effort().seed;

@@ -6,19 +6,21 @@ use std::fmt;
 use std::io;
 use std::ops::AddAssign;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use freehold::Database;
 use freehold::prelude::*;
 use freehold::testing::{CrashPoint, Random, SimDisk, Survival};
 
-use crate::model::{Counters, Model, difference};
+use crate::model::{Counters, Model, difference, replayed_otherwise};
 use crate::workload::{Setup, Start, Step, Trace};
 
 /// How much is tried.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
     pub(crate) seed: u64,
+    /// Which part of the workloads is run, of how many.
+    pub(crate) part: (usize, usize),
     /// Disks tried for each moment of the workload.
     pub(crate) states_per_point: u64,
     /// Disks tried for each moment of a recovery.
@@ -49,6 +51,10 @@ pub(crate) struct Tally {
     pub(crate) kills: u64,
     /// Recoveries from the older snapshot, the newest being damaged.
     pub(crate) fallbacks: u64,
+    /// Recoveries that were refused, as they had to be: the only snapshot was damaged.
+    pub(crate) refusals: u64,
+    /// Recoveries by a program without one of the primitives, which went on.
+    pub(crate) detached: u64,
     /// Runs in which a call of the disk failed.
     pub(crate) failures: u64,
     pub(crate) violations: Vec<String>,
@@ -64,6 +70,8 @@ impl AddAssign for Tally {
         self.double_recoveries += other.double_recoveries;
         self.kills += other.kills;
         self.fallbacks += other.fallbacks;
+        self.refusals += other.refusals;
+        self.detached += other.detached;
         self.failures += other.failures;
         self.violations.extend(other.violations);
     }
@@ -81,6 +89,8 @@ impl fmt::Display for Tally {
         )?;
         writeln!(f, "{:>9} killed processes, then a power failure after recovery", self.kills)?;
         writeln!(f, "{:>9} recoveries without the newest snapshot", self.fallbacks)?;
+        writeln!(f, "{:>9} refused: the only snapshot was damaged", self.refusals)?;
+        writeln!(f, "{:>9} recoveries without one of the primitives, which wrote", self.detached)?;
         if self.failures > 0 {
             writeln!(f, "{:>9} runs in which calls of the disk failed", self.failures)?;
         }
@@ -90,7 +100,7 @@ impl fmt::Display for Tally {
 
 /// Runs a workload and crashes it everywhere.
 pub(crate) fn explore(start: &Start, steps: &[Step], setup: &Setup, effort: &Effort) -> Tally {
-    let name = format!("{} {:?} {steps:?}", start.name, setup.mode);
+    let name = name_of(start, steps, setup);
     let trace = match guarded(|| Ok(Trace::of(start, steps, setup))) {
         Ok(trace) => trace,
         Err(error) => {
@@ -115,6 +125,11 @@ pub(crate) fn explore(start: &Start, steps: &[Step], setup: &Setup, effort: &Eff
     explorer.tally
 }
 
+fn name_of(start: &Start, steps: &[Step], setup: &Setup) -> String {
+    let kept = if setup.snapshots_kept == 1 { " one snapshot kept" } else { "" };
+    format!("{} {:?}{kept} {steps:?}", start.name, setup.mode)
+}
+
 /// Runs a workload once for each of its calls and each way in which that call can fail, and crashes
 /// each at its end.
 pub(crate) fn explore_failures(
@@ -133,10 +148,7 @@ pub(crate) fn explore_failures(
                     continue;
                 }
                 let how = if lasting { "and all later ones fail" } else { "fails" };
-                let name = format!(
-                    "{} {:?} {steps:?}, call {call} {how} ({error})",
-                    start.name, setup.mode
-                );
+                let name = format!("{}, call {call} {how} ({error})", name_of(start, steps, setup));
                 tally += failing(name, start, steps, setup, effort, |disk| {
                     if lasting {
                         disk.fail_calls_from(call, error);
@@ -280,10 +292,11 @@ impl Explorer<'_> {
         let lsn = self.open_and_check(disk, place);
         self.known.insert(fingerprint, lsn);
         let lsn = lsn?;
-        self.older_snapshot(&before, lsn, place);
+        self.damaged_snapshot(&before, lsn, place);
         if fingerprint.is_multiple_of(self.effort.close_look_one_in) {
             self.recover_again(&before, lsn, place);
             self.recover_and_go_on(disk, lsn, place);
+            self.recover_without_a_primitive(&before, lsn, place);
             self.crash_recovery(disk, lsn, place);
         }
         Some(lsn)
@@ -306,7 +319,10 @@ impl Explorer<'_> {
         let outcome = guarded(|| {
             let db = self.setup.open(&disk)?;
             let found = db.view().lsn().0;
-            db.transaction(|tx| tx.on::<Counters>().add("went on", 1))?;
+            let run = db.transaction(|tx| {
+                tx.on::<Counters>().add("went on", 1)?;
+                tx.create_run("went on")
+            })?;
             // Durable in every mode.
             db.checkpoint()?;
             let shown = Model::of(&db.view());
@@ -315,16 +331,60 @@ impl Explorer<'_> {
             let db = self.setup.open(&next)?;
             let last = db.view().lsn().0;
             let kept = difference(&Model::of(&db.view()), &shown);
+            let kept = kept.or_else(|| replayed_otherwise(&db));
             shut_off(&next, db);
-            Ok((found, last, kept))
+            Ok((found, last, kept, run, count_below(&next, "snapshots")))
         });
         match outcome {
             Err(error) => self.wrong(&place, &error),
-            Ok((found, last, kept)) => {
+            Ok((found, last, kept, run, snapshots)) => {
                 self.expect_lsn(found, lsn, &place);
                 self.expect_lsn(last, lsn + 1, &place);
                 if let Some(kept) = kept {
                     self.wrong(&place, &kept);
+                }
+                let known = self.trace.history.range(..=lsn);
+                let known = known.filter_map(|(_, model)| model.runs.keys().next_back()).max();
+                if known.is_some_and(|known| run.0 <= *known) {
+                    self.wrong(&place, &format!("a new run got the number {run} of an older one"));
+                }
+                if snapshots > self.setup.snapshots_kept {
+                    self.wrong(&place, &format!("{snapshots} files of snapshots were left"));
+                }
+            }
+        }
+    }
+
+    /// A program without one of the primitives recovers, writes and makes a checkpoint; then the
+    /// primitive is there again, with all that it had.
+    fn recover_without_a_primitive(&mut self, disk: &SimDisk, lsn: u64, place: &str) {
+        self.tally.detached += 1;
+        let place = format!("{place}, recovered without a primitive");
+        let Some(expected) = self.trace.history.get(&lsn) else { return };
+        let mut went_on = expected.clone();
+        went_on.root.add("went on", 1);
+        let disk = disk.after_kill();
+        let outcome = guarded(|| {
+            let db = self.setup.open_without_notes(&disk)?;
+            let found = db.view().lsn().0;
+            let shown =
+                difference(&Model::of_counters(&db.view()), &expected.clone().without_notes());
+            db.transaction(|tx| tx.on::<Counters>().add("went on", 1))?;
+            db.checkpoint()?;
+            shut_off(&disk, db);
+            let next = disk.after_crash(Survival::Nothing);
+            let db = self.setup.open(&next)?;
+            let kept = difference(&Model::of(&db.view()), &went_on);
+            let kept = kept.or_else(|| replayed_otherwise(&db));
+            shut_off(&next, db);
+            Ok((found, shown, kept))
+        });
+        match outcome {
+            Err(error) => self.wrong(&place, &error),
+            Ok((found, shown, kept)) => {
+                self.expect_lsn(found, lsn, &place);
+                for different in [shown, kept].into_iter().flatten() {
+                    self.wrong(&place, &different);
                 }
             }
         }
@@ -337,19 +397,34 @@ impl Explorer<'_> {
         }
     }
 
-    /// With two snapshots, the older one and the WAL since give the same state.
-    fn older_snapshot(&mut self, disk: &SimDisk, lsn: u64, place: &str) {
+    /// Without the newest snapshot, the WAL since an older one or since the beginning gives the same
+    /// state. If only one is kept, there may be neither, and that is refused.
+    fn damaged_snapshot(&mut self, disk: &SimDisk, lsn: u64, place: &str) {
         let files = disk.files();
         let snapshots: Vec<_> = files
             .iter()
             .filter(|(path, _)| path.starts_with("snapshots"))
             .filter(|(path, _)| path.extension().is_some_and(|end| end == "snapshot"))
             .collect();
-        let [_, .., (newest, bytes)] = snapshots.as_slice() else { return };
-        self.tally.fallbacks += 1;
+        let Some((newest, bytes)) = snapshots.last() else { return };
         let disk = disk.after_kill();
         assert!(disk.flip(newest, bytes / 2, 0x40));
         let place = format!("{place}, the newest snapshot damaged");
+        if self.setup.snapshots_kept == 1 && snapshots.len() == 1 {
+            let copy = disk.after_kill();
+            match self.setup.open(&copy) {
+                Ok(db) => shut_off(&copy, db),
+                Err(error @ (Error::Corrupt { .. } | Error::Missing { .. })) => {
+                    self.tally.refusals += 1;
+                    if files_but_the_lock(&copy) != files_but_the_lock(&disk) {
+                        self.wrong(&place, &format!("changed, then refused: {error}"));
+                    }
+                    return;
+                }
+                Err(error) => return self.wrong(&place, &format!("refused: {error}")),
+            }
+        }
+        self.tally.fallbacks += 1;
         if let Some(found) = self.open_and_check(&disk, &place) {
             self.expect_lsn(found, lsn, &place);
         }
@@ -421,6 +496,12 @@ fn guarded<T>(run: impl FnOnce() -> Result<T>) -> Result<T, String> {
             Err(format!("panicked: {text}"))
         }
     }
+}
+
+/// All that stands in files, except who has the database open.
+fn files_but_the_lock(disk: &SimDisk) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    let files = disk.files().into_iter().filter(|(path, _)| path != Path::new("LOCK"));
+    files.map(|(path, _)| (path.clone(), disk.bytes(&path))).collect()
 }
 
 /// Whether the workload made at least `count` segments or snapshots, for tests of the tests.

@@ -3,7 +3,8 @@
 //!
 //! - A workload is run once, on the simulated disk, whose fault model stands in
 //!   `freehold::testing`. What may be found after a crash at any call follows from its calls.
-//! - `FREEHOLD_SEED=<number>` repeats a failure, `FREEHOLD_LONG=1` tries far more.
+//! - `FREEHOLD_SEED=<number>` repeats a failure, `FREEHOLD_LONG=1` tries far more, of which
+//!   `FREEHOLD_PART=3/16` does the third sixteenth.
 
 #![cfg(feature = "testing")]
 
@@ -16,7 +17,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use freehold::Options;
+use freehold::prelude::*;
 use freehold::testing::{CallKind, Mistake, Random, SimDisk};
 
 use explore::{Effort, Tally, explore, explore_failures};
@@ -31,6 +32,7 @@ fn effort() -> Effort {
     if long() {
         Effort {
             seed,
+            part: part(),
             states_per_point: 64,
             states_per_recovery_point: 16,
             close_look_one_in: 1,
@@ -40,17 +42,30 @@ fn effort() -> Effort {
     } else {
         Effort {
             seed,
-            states_per_point: 6,
-            states_per_recovery_point: 5,
-            close_look_one_in: 8,
-            kill_one_in: 3,
-            failure_one_in: 4,
+            part: part(),
+            states_per_point: 4,
+            states_per_recovery_point: 4,
+            close_look_one_in: 16,
+            kill_one_in: 8,
+            failure_one_in: 10,
         }
     }
 }
 
-/// Explores every workload under every mode, on all processors; stops early once `enough`
-/// violations were found.
+/// Which part of the work is to be done, of how many: all of it unless `FREEHOLD_PART` says
+/// otherwise.
+fn part() -> (usize, usize) {
+    let Ok(text) = std::env::var("FREEHOLD_PART") else { return (1, 1) };
+    let part =
+        text.split_once('/').and_then(|(part, of)| Some((part.parse().ok()?, of.parse().ok()?)));
+    match part {
+        Some((part, of)) if 1 <= part && part <= of => (part, of),
+        _ => panic!("FREEHOLD_PART is {text}, expected something like 3/16"),
+    }
+}
+
+/// Explores every workload from every start under every setup, on all processors; stops early once
+/// `enough` violations were found.
 fn explore_all(
     way: fn(&Start, &[Step], &Setup, &Effort) -> Tally,
     workloads: &[Vec<Step>],
@@ -62,20 +77,29 @@ fn explore_all(
     let mut jobs = Vec::new();
     for start in &starts {
         for mode in [Mode::Strict, Mode::Buffered] {
-            jobs.extend(workloads.iter().map(|steps| (start, mode, steps)));
+            for snapshots_kept in [2, 1] {
+                let setup = Setup { mode, snapshots_kept, plant: plant.clone() };
+                // How many are kept means nothing to a workload that makes none.
+                let differs = |steps: &&Vec<Step>| {
+                    snapshots_kept == 2 || steps.iter().any(|step| step.is_covering())
+                };
+                let workloads = workloads.iter().filter(differs);
+                jobs.extend(workloads.map(|steps| (start, setup.clone(), steps)));
+            }
         }
     }
+    let (part, of) = effort.part;
+    let jobs: Vec<_> = jobs.into_iter().skip(part - 1).step_by(of).collect();
     let next = AtomicUsize::new(0);
     let tally = Mutex::new(Tally::default());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some((start, mode, steps)) =
+                while let Some((start, setup, steps)) =
                     jobs.get(next.fetch_add(1, Ordering::Relaxed))
                 {
-                    let setup = Setup { mode: *mode, plant: plant.clone() };
-                    let found = way(start, steps, &setup, effort);
+                    let found = way(start, steps, setup, effort);
                     let mut tally = tally.lock().expect("no explorer panics");
                     *tally += found;
                     if tally.violations.len() >= enough {
@@ -100,6 +124,7 @@ fn whatever_is_crashed_recovers_to_a_prefix_with_all_that_was_acknowledged() {
     say(&format!("\ncrash everywhere, seed {:#x}:\n{tally}", effort.seed));
     assert!(tally.violations.is_empty(), "{}", tally.violations.join("\n"));
     assert!(tally.fallbacks > 0, "no workload had two snapshots");
+    assert!(tally.refusals > 0, "no workload had a single snapshot that was needed");
 }
 
 #[test]
@@ -113,7 +138,7 @@ fn a_call_that_fails_loses_nothing_that_was_acknowledged_and_shows_nothing_that_
 
 #[test]
 fn the_steps_do_what_their_names_say() {
-    let setup = Setup { mode: Mode::Strict, plant: None };
+    let setup = Setup::of(Mode::Strict);
     let run = |steps: &[Step]| workload::Trace::of(&Start::fresh(), steps, &setup);
     let segments = |steps: &[Step]| explore::count_below(&run(steps).disk, "wal");
     let snapshots = |steps: &[Step]| explore::count_below(&run(steps).disk, "snapshots");
@@ -123,6 +148,31 @@ fn the_steps_do_what_their_names_say() {
     assert_eq!(snapshots(&[Step::One, Step::Checkpoint, Step::One, Step::Checkpoint]), 2);
     assert_eq!(run(&[Step::Aborted]).history.len(), 1);
     assert_eq!(run(&[Step::Cross, Step::Rejected]).history.len(), 3);
+    let runs_at_end = |steps: &[Step]| run(steps).history.pop_last().expect("it ends").1.runs.len();
+    assert_eq!(runs_at_end(&[Step::Run, Step::Run]), 2);
+    assert_eq!(runs_at_end(&[Step::Run, Step::Run, Step::Delete]), 1);
+    assert_eq!(runs_at_end(&[Step::Run, Step::Run, Step::Aborted]), 2);
+    assert_eq!(runs_at_end(&[Step::Run, Step::Run, Step::Detached]), 1);
+    assert_eq!(run(&[Step::Detached]).history.len(), 4);
+    // Without a record between, a checkpoint writes nothing.
+    let calls = |steps: &[Step]| run(steps).disk.change_count();
+    let once = calls(&[Step::One, Step::Checkpoint]);
+    assert_eq!(calls(&[Step::One, Step::Checkpoint, Step::Checkpoint]), once);
+    let setup = Setup { snapshots_kept: 1, ..setup };
+    let steps = [Step::One, Step::Checkpoint, Step::One, Step::Checkpoint];
+    let kept_one = workload::Trace::of(&Start::fresh(), &steps, &setup);
+    assert_eq!(explore::count_below(&kept_one.disk, "snapshots"), 1);
+}
+
+#[test]
+fn in_memory_there_is_no_call_that_could_be_crashed() {
+    let disk = SimDisk::new(1);
+    let options = Options::new().durability(Durability::InMemory).disk(disk.shared());
+    let db = options.open("").expect("nothing can fail");
+    db.transaction(|tx| tx.on::<model::Counters>().add("one", 1)).expect("nothing can fail");
+    db.checkpoint().expect("there is nothing to do");
+    db.close().expect("there is nothing to do");
+    assert_eq!(disk.call_count(), 0);
 }
 
 /// A mistake: its name, the test that must catch it, and the first that this test found.
@@ -133,7 +183,8 @@ fn explored(
     name: &'static str,
     plant: impl Fn(&SimDisk, Options) -> Options + Send + Sync + 'static,
 ) -> Canary {
-    let tally = explore_all(explore, &workloads(2), &Some(Arc::new(plant)), &effort(), 1);
+    let effort = Effort { part: (1, 1), ..effort() };
+    let tally = explore_all(explore, &workloads(2), &Some(Arc::new(plant)), &effort, 1);
     let first = tally.violations.first().and_then(|found| found.lines().next());
     (name, "crash everywhere", first.map(str::to_owned))
 }
@@ -158,6 +209,7 @@ fn every_planted_mistake_is_caught() {
         explored("view shows unsynced", planting(Mistake::PublishBeforeSync)),
         explored("replay of an aborted transaction", planting(Mistake::LogAborted)),
         explored("prune past the older snapshot", planting(Mistake::PrunePastOlderSnapshot)),
+        explored("what is detached left out", planting(Mistake::DropDetached)),
         cut::canary("cut before its copy is durable", Some(CallKind::Sync)),
         cut::canary("cut before its copy has a name", Some(CallKind::SyncDir)),
         cut::canary("cut without a copy", Some(CallKind::Rename)),

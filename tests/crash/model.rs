@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use freehold::View;
 use freehold::prelude::*;
+use freehold::{Database, View};
 
 /// Named counters, with an index that an operation reads.
 #[primitive(id = 0x80, wal = 0x80..=0x81)]
@@ -80,11 +80,11 @@ impl Instances {
         self.lines.push((lsn.0, timestamp.0, line.to_string()));
     }
 
-    fn of(counters: &Counters, notes: &Notes) -> Instances {
+    fn of(counters: &Counters, notes: Option<&Notes>) -> Instances {
         Instances {
             counts: counters.counts.iter().map(|(name, count)| (name.clone(), *count)).collect(),
             total: counters.total,
-            lines: notes.lines.iter().cloned().collect(),
+            lines: notes.map_or_else(Vec::new, |notes| notes.lines.iter().cloned().collect()),
         }
     }
 }
@@ -99,14 +99,48 @@ pub(crate) struct Model {
 impl Model {
     /// What a view shows.
     pub(crate) fn of(view: &View) -> Model {
-        let root = Instances::of(view.on::<Counters>(), view.on::<Notes>());
+        Model::read(view, true)
+    }
+
+    /// What a view shows to a program without [`Notes`], to which they may not be named.
+    pub(crate) fn of_counters(view: &View) -> Model {
+        Model::read(view, false)
+    }
+
+    fn read(view: &View, has_notes: bool) -> Model {
+        let notes = has_notes.then(|| view.on::<Notes>());
+        let root = Instances::of(view.on::<Counters>(), notes);
         let runs = view.runs().map(|row| {
             let run = view.run(row.id).expect("a listed run can be looked at");
-            let instances = Instances::of(run.on::<Counters>(), run.on::<Notes>());
+            let notes = has_notes.then(|| run.on::<Notes>());
+            let instances = Instances::of(run.on::<Counters>(), notes);
             (row.id.0, (row.name.to_string(), instances))
         });
         Model { root, runs: runs.collect() }
     }
+
+    /// The part of it that [`Model::of_counters`] shows.
+    pub(crate) fn without_notes(mut self) -> Model {
+        let runs = self.runs.values_mut().map(|(_, instances)| instances);
+        for instances in runs.chain([&mut self.root]) {
+            instances.lines.clear();
+        }
+        self
+    }
+}
+
+/// A run that is another one when it is replayed from its own records, or cannot be.
+pub(crate) fn replayed_otherwise(db: &Database) -> Option<String> {
+    let view = db.view();
+    view.runs().find_map(|row| {
+        let live = view.run(row.id)?.digest();
+        let replayed = db.replay_run(row.id).and_then(|replay| replay.view()?.digest());
+        match (live, replayed) {
+            (Ok(live), Ok(replayed)) if live == replayed => None,
+            (_, Err(error)) => Some(format!("replay of run {}: {error}", row.id)),
+            (live, replayed) => Some(format!("run {} is {live:?}, replayed {replayed:?}", row.id)),
+        }
+    })
 }
 
 /// Where two states differ, short enough for a message.

@@ -142,3 +142,49 @@ fn the_root_can_be_forked() {
     drop(db);
     check(&open(directory.path()));
 }
+
+#[test]
+fn what_was_made_in_the_same_transaction_can_be_forked_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(directory.path());
+    let (empty, fork, again) = db
+        .transaction(|tx| {
+            let empty = tx.create_run("empty")?;
+            let fork = tx.fork(empty, "fork")?;
+            Ok((empty, fork, tx.fork(fork, "again")?))
+        })
+        .unwrap();
+    let of_nothing = db.fork(again, "of nothing").unwrap();
+    put(&db, again, "key", "1");
+    let check = |db: &Database| {
+        for (run, len) in [(empty, 0), (fork, 0), (again, 1), (of_nothing, 0)] {
+            assert_eq!(db.run(run).view().unwrap().on::<KvStore>().len(), len, "run {run}");
+            assert_eq!(replayed(db, run), live(db, run), "run {run}");
+        }
+    };
+    check(&db);
+    drop(db);
+    let db = open(directory.path());
+    check(&db);
+    db.checkpoint().unwrap();
+    drop(db);
+    check(&open(directory.path()));
+}
+
+#[test]
+fn the_root_is_forked_as_it_was_also_after_it_was_opened_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = options().history(freehold::History::All).open(directory.path()).unwrap();
+    db.transaction(|tx| tx.on::<KvStore>().put(b"key", b"1")).unwrap();
+    let then = db.view().lsn();
+    db.transaction(|tx| tx.on::<KvStore>().put(b"key", b"2")).unwrap();
+    let last = db.view().run(RunId::ROOT).unwrap().last_lsn();
+    assert_eq!(last, db.view().lsn());
+    db.checkpoint().unwrap();
+    drop(db);
+    let db = options().history(freehold::History::All).open(directory.path()).unwrap();
+    assert_eq!(db.view().run(RunId::ROOT).unwrap().last_lsn(), last);
+    let fork = db.fork_at(RunId::ROOT, then, "then").unwrap();
+    assert_eq!(get(&db.run(fork).view().unwrap(), "key").as_deref(), Some("1"));
+    assert_eq!(replayed(&db, RunId::ROOT), live(&db, RunId::ROOT));
+}

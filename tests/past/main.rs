@@ -1,6 +1,12 @@
 //! The past: replay of runs, time travel, forks, what differs, copies.
 
+#![cfg(all(feature = "full", feature = "testing"))]
+#![expect(clippy::disallowed_methods, reason = "the files are damaged and looked at from outside")]
+
+mod copies;
+mod diffs;
 mod forks;
+mod kept;
 mod replay;
 
 use std::path::Path;
@@ -18,11 +24,11 @@ fn options() -> Options {
 }
 
 /// A clock that goes on by a second each time it is read.
-fn clock() -> impl Fn() -> freehold::Timestamp + Send + Sync + 'static {
+fn clock() -> impl Fn() -> Timestamp + Send + Sync + 'static {
     let seconds = std::sync::atomic::AtomicU64::new(0);
     move || {
         let now = seconds.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        freehold::Timestamp(now * 1_000_000_000)
+        Timestamp(now * 1_000_000_000)
     }
 }
 

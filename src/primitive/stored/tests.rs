@@ -23,7 +23,8 @@ fn comes_back<T: StoredOwned + PartialEq + Debug>(value: T) {
     let back = loaded::<T>(&bytes).unwrap();
     assert_eq!(back, value);
     assert_eq!(encoded(&back).as_slice(), bytes.as_slice(), "equal values have equal bytes");
-    refuses_damage::<T>(&bytes);
+    assert!(back.is_same(&value));
+    refuses_damage(&value, &bytes);
     let text = written(&value);
     let json = Json::parse(&text).unwrap();
     let back = T::from_json(&json).unwrap_or_else(|misfit| panic!("{text}: {misfit}"));
@@ -57,8 +58,9 @@ fn refuses_other_text<T: StoredOwned>(text: &str) {
     }
 }
 
-/// No byte can be changed or cut so that reading panics; what is read then is some value.
-fn refuses_damage<T: StoredOwned>(bytes: &[u8]) {
+/// No byte can be changed or cut so that reading panics; what is read then is some value, and the same
+/// as the one that was written only if it is written in the same bytes.
+fn refuses_damage<T: StoredOwned>(value: &T, bytes: &[u8]) {
     for len in 0..bytes.len() {
         let mut cut = AlignedVec::<16>::new();
         cut.extend_from_slice(&bytes[..len]);
@@ -69,7 +71,10 @@ fn refuses_damage<T: StoredOwned>(bytes: &[u8]) {
             let mut damaged = AlignedVec::<16>::new();
             damaged.extend_from_slice(bytes);
             damaged[index] ^= flip;
-            let _ = loaded::<T>(&damaged);
+            if let Ok(other) = loaded::<T>(&damaged) {
+                assert_eq!(value.is_same(&other), encoded(&other)[..] == *bytes);
+                assert_eq!(value.is_same(&other), is_same_archive(value, &other));
+            }
         }
     }
 }

@@ -469,10 +469,12 @@ impl EventLog {
 
     /// Behind every event of this transaction. `None`: it has too many.
     fn next_position(&self, lsn: Lsn) -> Option<Position> {
-        let last = Position { lsn, index: u32::MAX };
-        match self.order.range(Position::from(lsn)..=last).next_back() {
-            Some((last, _)) => Some(Position { lsn, index: last.index.checked_add(1)? }),
-            None => Some(Position::from(lsn)),
+        // Events of a run that was imported keep their positions, which may be higher than what comes here.
+        match self.order.last_key_value() {
+            Some((last, _)) if *last >= Position::from(lsn) => {
+                Some(Position { lsn: last.lsn, index: last.index.checked_add(1)? })
+            }
+            _ => Some(Position::from(lsn)),
         }
     }
 }

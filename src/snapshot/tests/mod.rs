@@ -40,6 +40,8 @@ fn meta(lsn: u64, runs: &[u64]) -> SnapshotMeta {
         parent: (*run > 2).then_some((RunId(1), Lsn(5))),
         created_lsn: Lsn(*run),
         last_lsn: Lsn(*run + 7),
+        is_fork: *run > 2,
+        is_gone: false,
         name: format!("run/{run}"),
     });
     SnapshotMeta {
@@ -69,6 +71,7 @@ fn meta(lsn: u64, runs: &[u64]) -> SnapshotMeta {
         },
         runs: runs.collect(),
         next_run: 1_000_000,
+        root_last_lsn: Lsn(2),
     }
 }
 

@@ -10,6 +10,8 @@
 
 mod change;
 #[cfg(feature = "cli")]
+mod corpus;
+#[cfg(feature = "cli")]
 mod lines;
 mod log;
 mod mark;
@@ -100,28 +102,44 @@ fn number_from_env(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text}, expected a number")))
 }
 
-/// What a case came to, in a word.
+/// What a case came to: a word, and after a colon what was said.
 type Outcome = String;
 
-/// Runs the cases of a target and says how often they came to what.
-fn run(target: &'static str, case: fn(&mut Random) -> Outcome) -> BTreeMap<Outcome, u64> {
-    watch_panics();
-    let seed = Random::seed_from_env(0xf022);
-    let only = number_from_env("FREEHOLD_FUZZ_CASE");
-    let is_long = std::env::var_os("FREEHOLD_LONG").is_some();
-    let seconds = number_from_env("FREEHOLD_FUZZ_SECONDS").or(is_long.then_some(LONG_SECONDS));
+/// A case, made by the numbers that it is given.
+type Case = fn(&mut Random) -> Outcome;
+
+/// The word of an outcome.
+fn word(outcome: &str) -> &str {
+    match outcome.split_once(": ") {
+        // Nobody expects it, so all of it is told.
+        Some(("other", _)) | None => outcome,
+        Some((word, _)) => word,
+    }
+}
+
+/// The numbers of which a case of a target is made.
+fn numbers(target: &str, seed: u64, case: u64) -> Random {
     let part = target.bytes().fold(0, |part, byte| part * 31 + u64::from(byte));
-    let random = Random::new(seed).part(part);
+    Random::new(seed).part(part).part(case)
+}
+
+/// Runs cases, each by its seed and number, and hands each outcome to `each`, with what it has so far.
+fn watched<T: Send + 'static>(
+    target: &'static str,
+    cases: impl Iterator<Item = (u64, u64)> + Send + 'static,
+    mut found: T,
+    each: fn(&mut T, (u64, u64), Outcome),
+) -> T {
+    watch_panics();
+    let (_, case) = TARGETS.iter().find(|(known, _)| *known == target).expect("a target");
     let (begun, to_watch) = channel();
     let worker = std::thread::spawn(move || {
         PANICS.with_borrow_mut(|panics| *panics = Some(Vec::new()));
-        let watch = Stopwatch::start();
-        let mut outcomes: BTreeMap<Outcome, u64> = BTreeMap::new();
-        let mut number = only.unwrap_or(0);
-        loop {
-            let _ = begun.send(number);
+        for (seed, number) in cases {
+            let _ = begun.send((seed, number));
             let before = memory_bytes();
-            let outcome = catch_unwind(AssertUnwindSafe(|| case(&mut random.part(number))));
+            let mut random = numbers(target, seed, number);
+            let outcome = catch_unwind(AssertUnwindSafe(|| case(&mut random)));
             let panics = PANICS.with_borrow_mut(|panics| std::mem::take(panics.as_mut().unwrap()));
             let asked = memory_bytes().saturating_sub(before);
             let place =
@@ -129,40 +147,53 @@ fn run(target: &'static str, case: fn(&mut Random) -> Outcome) -> BTreeMap<Outco
             match outcome {
                 _ if !panics.is_empty() => return Err(format!("{place}: {}", panics.join("\n"))),
                 _ if asked > MEMORY_BYTES_MAX => return Err(format!("{place}: {asked} bytes")),
-                Ok(outcome) => *outcomes.entry(outcome).or_default() += 1,
+                Ok(outcome) => each(&mut found, (seed, number), outcome),
                 Err(_) => return Err(format!("{place}: panicked")),
             }
-            number += 1;
-            let is_done = match seconds {
-                Some(seconds) => watch.elapsed() >= Duration::from_secs(seconds),
-                None => number >= SHORT_CASES,
-            };
-            if is_done || only.is_some() {
-                return Ok(outcomes);
-            }
         }
+        Ok(found)
     });
-    let mut last = 0;
+    let mut last = (0, 0);
     loop {
         match to_watch.recv_timeout(Duration::from_secs(CASE_SECONDS)) {
-            Ok(number) => last = number,
+            Ok(case) => last = case,
             Err(RecvTimeoutError::Timeout) => panic!(
-                "target {target}, FREEHOLD_SEED={seed}, FREEHOLD_FUZZ_CASE={last}: \
-                 does not end in {CASE_SECONDS} seconds"
+                "target {target}, FREEHOLD_SEED={}, FREEHOLD_FUZZ_CASE={}: \
+                 does not end in {CASE_SECONDS} seconds",
+                last.0, last.1
             ),
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    let outcomes = worker.join().expect("the worker catches panics");
-    let outcomes = outcomes.unwrap_or_else(|failure| panic!("{failure}"));
+    let found = worker.join().expect("the worker catches panics");
+    found.unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+/// Runs the cases of a target and says how often they came to what.
+fn run(target: &'static str) -> BTreeMap<Outcome, u64> {
+    let seed = Random::seed_from_env(0xf022);
+    let only = number_from_env("FREEHOLD_FUZZ_CASE");
+    let is_long = std::env::var_os("FREEHOLD_LONG").is_some();
+    let seconds = number_from_env("FREEHOLD_FUZZ_SECONDS").or(is_long.then_some(LONG_SECONDS));
+    let first = only.unwrap_or(0);
+    let watch = Stopwatch::start();
+    let goes_on = move |number: &u64| match (only, seconds) {
+        (Some(only), _) => *number == only,
+        (None, Some(seconds)) => watch.elapsed() < Duration::from_secs(seconds),
+        (None, None) => *number < SHORT_CASES,
+    };
+    let cases = (first..).take_while(goes_on).map(move |number| (seed, number));
+    let outcomes = watched(target, cases, BTreeMap::new(), |outcomes, _, outcome| {
+        *outcomes.entry(word(&outcome).to_owned()).or_default() += 1;
+    });
     println!("{target}: {} cases: {outcomes:?}", outcomes.values().sum::<u64>());
     outcomes
 }
 
 /// Runs a target, and sees to it that its cases come past the checksums, and to both ends.
 #[track_caller]
-fn explore(target: &'static str, case: fn(&mut Random) -> Outcome) {
-    let outcomes = run(target, case);
+fn explore(target: &'static str) {
+    let outcomes = run(target);
     let cases: u64 = outcomes.values().sum();
     if cases > 100 {
         let at_checksums = outcomes.get("Checksum").copied().unwrap_or(0);
@@ -181,23 +212,25 @@ fn state(db: &Database) -> String {
     format!("{} {:?} {:?} {runs:?}", view.lsn(), view.timestamp(), view.digest().unwrap())
 }
 
-fn name_of(error: &Error) -> Outcome {
+fn outcome_of(error: &Error) -> Outcome {
+    let said = error.to_string();
     // A refusal is something that a person can read.
-    assert!(!error.to_string().is_empty());
-    let name = match error {
+    assert!(!said.is_empty());
+    let word = match error {
         Error::Corrupt { what: Damage::Checksum { .. }, .. } => "Checksum",
         Error::Corrupt { what, .. } => {
             let what = format!("{what:?}");
-            return what.split(|c: char| !c.is_alphanumeric()).next().unwrap().to_owned();
+            let word = what.split(|c: char| !c.is_alphanumeric()).next().unwrap();
+            return format!("{word}: {said}");
         }
         Error::Missing { .. } => "missing",
         Error::Version { .. } => "version",
         Error::Registry(_) => "registry",
         Error::ReplayDiverged(_) => "replay",
         Error::NoLsn { .. } => "no LSN",
-        other => return format!("other: {other}"),
+        _ => "other",
     };
-    name.to_owned()
+    format!("{word}: {said}")
 }
 
 /// Opens the files, looks at them in every other way that there is, and opens them again.
@@ -232,7 +265,7 @@ fn open(files: &Files, random: &mut Random) -> Outcome {
             if !names.iter().any(|(path, _)| path == Path::new("lock")) {
                 assert_eq!(disk.fingerprint(), before, "a refusal changes nothing");
             }
-            return name_of(&error);
+            return outcome_of(&error);
         }
     };
     let again = |db: Database, then: &str| -> Database {
@@ -351,6 +384,20 @@ fn limits_case(random: &mut Random) -> Outcome {
 
 // --- The targets ---------------------------------------------------------------------------------
 
+const TARGETS: &[(&str, Case)] = &[
+    ("ends", |random| log_case(random, Log::change_ends, false)),
+    ("records", |random| log_case(random, Log::change_lists, true)),
+    ("heads", |random| log_case(random, Log::change_heads, false)),
+    ("arguments", |random| log_case(random, Log::change_arguments, true)),
+    ("sections", |random| snapshot_case(random, Snapshot::change_lists, true)),
+    ("snapshots", |random| snapshot_case(random, Snapshot::change_fields, false)),
+    ("rows", |random| snapshot_case(random, Snapshot::change_rows, true)),
+    ("limits", limits_case),
+    ("marks", mark::case),
+    #[cfg(feature = "cli")]
+    ("lines", lines::case),
+];
+
 fn settled(mut log: Log) -> Files {
     log.settle(true);
     log.seal()
@@ -376,51 +423,51 @@ fn what_is_taken_apart_and_put_together_is_the_same() {
 
 #[test]
 fn headers_catalogs_and_footers_of_segments() {
-    explore("ends", |random| log_case(random, Log::change_ends, false));
+    explore("ends");
 }
 
 #[test]
 fn records_and_entries_lost_doubled_and_swapped() {
-    explore("records", |random| log_case(random, Log::change_lists, true));
+    explore("records");
 }
 
 #[test]
 fn fields_of_records_and_of_the_engines_own_entries() {
-    explore("heads", |random| log_case(random, Log::change_heads, false));
+    explore("heads");
 }
 
 #[test]
 fn arguments_of_operations() {
-    explore("arguments", |random| log_case(random, Log::change_arguments, true));
+    explore("arguments");
 }
 
 #[test]
 fn sections_instances_and_blocks_lost_doubled_and_swapped() {
-    explore("sections", |random| snapshot_case(random, Snapshot::change_lists, true));
+    explore("sections");
 }
 
 #[test]
 fn fields_of_snapshots() {
-    explore("snapshots", |random| snapshot_case(random, Snapshot::change_fields, false));
+    explore("snapshots");
 }
 
 #[test]
 fn rows_of_snapshots() {
-    explore("rows", |random| snapshot_case(random, Snapshot::change_rows, true));
+    explore("rows");
 }
 
 #[test]
 fn numbers_at_their_ends() {
-    explore("limits", limits_case);
+    explore("limits");
 }
 
 #[test]
 fn synced_marks() {
-    explore("marks", mark::case);
+    explore("marks");
 }
 
 #[cfg(feature = "cli")]
 #[test]
 fn lines_of_json() {
-    explore("lines", lines::case);
+    explore("lines");
 }

@@ -98,7 +98,7 @@ impl Snapshot {
                 change::field(row, carried, random);
             }
             core_table::CATALOG if core && random.below(4) > 0 => *row = catalog(row, random),
-            core_table::RUNS if core && random.below(4) > 0 && row.len() >= 40 => {
+            core_table::RUNS if core && random.below(4) > 0 && row.len() >= 48 => {
                 change::field(row, runs, random);
             }
             _ => {

@@ -1,0 +1,322 @@
+//! How forks are stored, and that looking back writes nothing.
+
+use freehold::testing::SimDisk;
+use freehold::{Error, History, Lsn};
+
+use super::*;
+
+fn snapshot_bytes(path: &Path) -> u64 {
+    let snapshots = std::fs::read_dir(path.join("snapshots")).unwrap();
+    snapshots.map(|entry| entry.unwrap().metadata().unwrap().len()).max().unwrap()
+}
+
+/// A run with many keys, and forks of it that change ten each.
+fn with_forks(db: &Database, keys: u32, forks: u32) -> (RunId, Vec<RunId>) {
+    let run = db.create_run("large").unwrap();
+    db.run(run)
+        .transaction(|tx| {
+            for key in 0..keys {
+                tx.on::<KvStore>().put(&key.to_be_bytes(), &[7; 20])?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    let forks = (0..forks)
+        .map(|fork| {
+            db.transaction(|tx| {
+                let forked = tx.fork(run, &format!("fork {fork}"))?;
+                for key in 0..10 {
+                    let key = (fork * 7919 + key * 104_729) % keys;
+                    tx.run(forked)?.on::<KvStore>().put(&key.to_be_bytes(), &fork.to_le_bytes())?;
+                }
+                Ok(forked)
+            })
+            .unwrap()
+        })
+        .collect();
+    (run, forks)
+}
+
+#[test]
+fn a_checkpoint_stores_forks_as_changes() {
+    let (alone, many) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let db = open(alone.path());
+    with_forks(&db, 20_000, 0);
+    db.checkpoint().unwrap();
+    let db = open(many.path());
+    let (run, forks) = with_forks(&db, 20_000, 200);
+    db.checkpoint().unwrap();
+    let (without, with) = (snapshot_bytes(alone.path()), snapshot_bytes(many.path()));
+    assert!(with - without < 200 * 10 * 128 + 100_000, "{without} bytes without, {with} with");
+    let state = |db: &Database| db.view().digest().unwrap();
+    let was = state(&db);
+    drop(db);
+    let db = open(many.path());
+    assert_eq!(state(&db), was);
+    // They share what they have not changed, as they did before.
+    let diff = db.diff(run, forks[3]).unwrap();
+    assert_eq!(diff.iter().count(), 10);
+    // Without their parent the first of them is what the others are changes to.
+    db.delete_run(run).unwrap();
+    let was = state(&db);
+    db.checkpoint().unwrap();
+    db.checkpoint().unwrap();
+    let orphans = snapshot_bytes(many.path());
+    assert!(orphans < with + 200 * 20 * 128, "{orphans} bytes");
+    drop(db);
+    let db = open(many.path());
+    assert_eq!(state(&db), was);
+    for fork in &forks[..5] {
+        assert_eq!(replayed(&db, *fork), live(&db, *fork));
+    }
+}
+
+#[test]
+fn forks_of_what_is_not_linked_are_there_when_it_is_linked_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(directory.path());
+    let run = db.create_run("run").unwrap();
+    put(&db, run, "key", "1");
+    let fork = db.fork(run, "fork").unwrap();
+    put(&db, fork, "own", "2");
+    db.checkpoint().unwrap();
+    drop(db);
+
+    let without = || options().detach("kv").on_warning(|_, _| {}).open(directory.path()).unwrap();
+    let db = without();
+    let second = db.fork(fork, "second").unwrap();
+    let third = db.fork(second, "third").unwrap();
+    db.delete_run(fork).unwrap();
+    db.delete_run(second).unwrap();
+    let of_root = db.fork(RunId::ROOT, "of root").unwrap();
+    db.checkpoint().unwrap();
+    db.checkpoint().unwrap();
+    drop(db);
+    drop(without());
+
+    for _ in 0..2 {
+        let db = open(directory.path());
+        assert_eq!(get(&db.run(run).view().unwrap(), "key").as_deref(), Some("1"));
+        let third = db.run(third).view().unwrap();
+        assert_eq!(get(&third, "key").as_deref(), Some("1"));
+        assert_eq!(get(&third, "own").as_deref(), Some("2"));
+        assert!(db.run(of_root).view().unwrap().on::<KvStore>().is_empty());
+        put(&db, third.id(), "on", "3");
+        db.checkpoint().unwrap();
+        assert_eq!(replayed(&db, third.id()), live(&db, third.id()));
+    }
+}
+
+#[test]
+fn looking_back_writes_nothing() {
+    let disk = SimDisk::new(7);
+    let open = || options().disk(disk.shared()).open("db").unwrap();
+    let db = open();
+    let run = db.create_run("run").unwrap();
+    for step in 0..300 {
+        put(&db, run, &format!("key {}", step % 50), &step.to_string());
+        if step % 60 == 0 {
+            db.checkpoint().unwrap();
+        }
+    }
+    let fork = db.fork(run, "fork").unwrap();
+    let before = disk.change_count();
+    let replay = db.replay_run(fork).unwrap();
+    assert_eq!(content(&replay.view().unwrap()), live(&db, fork));
+    for lsn in [290, 295, 301] {
+        let view = db.view_at(Lsn(lsn)).unwrap();
+        db.view_at_time(view.timestamp()).unwrap();
+    }
+    db.diff(run, fork).unwrap().iter().for_each(drop);
+    // Twice is the same.
+    let again = db.replay_run(fork).unwrap();
+    assert_eq!(again.steps().collect::<Vec<_>>(), replay.steps().collect::<Vec<_>>());
+    assert_eq!(disk.change_count(), before, "nothing was written");
+}
+
+#[test]
+fn a_database_that_is_only_read_can_look_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(directory.path());
+    let run = db.create_run("run").unwrap();
+    for step in 0..200 {
+        put(&db, run, &format!("key {step}"), "value");
+        if step % 60 == 0 {
+            db.checkpoint().unwrap();
+        }
+    }
+    let content_of_run = live(&db, run);
+    let lsn = Lsn(db.view().lsn().0 - 20);
+    drop(db);
+    let db = options().read_only(true).open(directory.path()).unwrap();
+    assert_eq!(replayed(&db, run), content_of_run);
+    assert_eq!(db.view_at(lsn).unwrap().lsn(), lsn);
+    let comparison = freehold::compare_runs(directory.path()).unwrap();
+    assert_eq!((comparison.same, comparison.different.len()), (1, 0));
+}
+
+#[test]
+fn damage_to_a_history_file_is_told_and_costs_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(directory.path());
+    let run = db.create_run("run").unwrap();
+    let other = db.create_run("other").unwrap();
+    for step in 0..200 {
+        put(&db, run, &format!("key {step}"), "value");
+        if step % 60 == 0 {
+            db.checkpoint().unwrap();
+        }
+    }
+    put(&db, other, "key", "value");
+    drop(db);
+    let copy = tempfile::tempdir().unwrap();
+    let file =
+        std::fs::read_dir(directory.path().join("history")).unwrap().next().unwrap().unwrap();
+    freehold::backup(directory.path(), copy.path().join("db")).unwrap();
+    let bytes = std::fs::read(file.path()).unwrap();
+    assert!(freehold::verify(directory.path()).unwrap().damaged_history.is_empty());
+    for at in (0..bytes.len()).step_by(bytes.len() / 40) {
+        let mut bad = bytes.clone();
+        bad[at] ^= 1;
+        std::fs::write(file.path(), &bad).unwrap();
+        assert_eq!(
+            freehold::verify(directory.path()).unwrap().damaged_history.len(),
+            1,
+            "byte {at}"
+        );
+        let db = open(directory.path());
+        assert_eq!(db.run(run).view().unwrap().on::<KvStore>().len(), 200);
+        match db.replay_run(run).and_then(|replay| replay.view()) {
+            // A byte that no entry of this run stands on.
+            Ok(view) => assert_eq!(content(&view), live(&db, run), "byte {at}"),
+            Err(Error::Corrupt { file, .. }) => {
+                assert!(file.starts_with("history"), "{}", file.display());
+            }
+            Err(error) => panic!("byte {at}: {error}"),
+        }
+    }
+    let db = open(&copy.path().join("db"));
+    assert_eq!(replayed(&db, run), live(&db, run));
+}
+
+/// Fills some segments with what a run does, with checkpoints between.
+fn fill(db: &Database, run: RunId, rounds: u32) {
+    for round in 0..rounds {
+        for step in 0..60 {
+            put(db, run, &format!("key {step}"), &round.to_string());
+        }
+        db.checkpoint().unwrap();
+    }
+}
+
+#[test]
+fn a_run_whose_beginning_is_not_kept_goes_on_and_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = options().history(History::Wal).open(directory.path()).unwrap();
+    let run = db.create_run("run").unwrap();
+    fill(&db, run, 4);
+    drop(db);
+    let db = open(directory.path());
+    fill(&db, run, 4);
+    let refused = db.replay_run(run).unwrap_err();
+    assert!(matches!(refused, Error::HistoryCut { left: Some(_), .. }), "{refused}");
+    db.close().unwrap();
+    assert_eq!(freehold::compare_runs(directory.path()).unwrap().cut, [run]);
+}
+
+#[test]
+fn a_gap_in_the_history_is_found_also_after_what_is_around_it_was_merged() {
+    let directory = tempfile::tempdir().unwrap();
+    let history = directory.path().join("history");
+    let files = || -> Vec<_> {
+        let mut files: Vec<_> =
+            std::fs::read_dir(&history).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files
+    };
+    let db = open(directory.path());
+    let run = db.create_run("run").unwrap();
+    fill(&db, run, 3);
+    drop(db);
+    let first = files();
+    let aside = directory.path().join("aside");
+    std::fs::rename(&first[0], &aside).unwrap();
+    let db = open(directory.path());
+    fill(&db, run, 3);
+    let later = files();
+    std::fs::rename(&aside, &first[0]).unwrap();
+    drop(db);
+    std::fs::rename(&later[0], &aside).unwrap();
+    let db = open(directory.path());
+    fill(&db, run, 8);
+    assert!(files().len() < 4, "{:?}", files());
+    let refused = db.replay_run(run).unwrap_err();
+    assert!(matches!(refused, Error::HistoryCut { .. }), "{refused}");
+    assert_eq!(live(&db, run).len(), 1);
+}
+
+#[test]
+fn history_of_another_database_or_of_records_that_were_taken_back_is_set_aside() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let backup = one.path().join("backup");
+    let path = one.path().join("db");
+    let db = open(&path);
+    let run = db.create_run("run").unwrap();
+    fill(&db, run, 2);
+    freehold::backup(&path, &backup).unwrap();
+    fill(&db, run, 6);
+    drop(db);
+    // The log as it was, and the history of what came then.
+    for directory in ["wal", "snapshots"] {
+        std::fs::remove_dir_all(path.join(directory)).unwrap();
+        std::fs::rename(backup.join(directory), path.join(directory)).unwrap();
+    }
+    let db = open(&path);
+    put(&db, run, "another", "timeline");
+    assert!(
+        db.replay_run(run).is_ok_and(|replay| content(&replay.view().unwrap()) == live(&db, run))
+            || matches!(db.replay_run(run), Err(Error::Corrupt { .. }))
+    );
+    fill(&db, run, 6);
+    let is_whole =
+        db.replay_run(run).map(|replay| content(&replay.view().unwrap()) == live(&db, run));
+    assert!(matches!(is_whole, Ok(true) | Err(Error::HistoryCut { .. })), "{is_whole:?}");
+
+    let db = open(other.path());
+    let other_run = db.create_run("run").unwrap();
+    fill(&db, other_run, 4);
+    drop(db);
+    let history = other.path().join("history");
+    std::fs::remove_dir_all(&history).unwrap();
+    std::fs::rename(path.join("history"), &history).unwrap();
+    let db = open(other.path());
+    fill(&db, other_run, 4);
+    let refused = db.replay_run(other_run).unwrap_err();
+    assert!(matches!(refused, Error::HistoryCut { .. }), "{refused}");
+    let names: Vec<_> =
+        std::fs::read_dir(&history).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(names.iter().any(|name| name.to_string_lossy().ends_with(".foreign")), "{names:?}");
+}
+
+#[test]
+fn a_base_that_is_no_ancestor_outlives_its_run_while_it_is_not_linked() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(directory.path());
+    let (run, forks) = with_forks(&db, 2_000, 3);
+    db.delete_run(run).unwrap();
+    db.checkpoint().unwrap();
+    let third = live(&db, forks[2]);
+    drop(db);
+    let without = || options().detach("kv").on_warning(|_, _| {}).open(directory.path()).unwrap();
+    let db = without();
+    db.delete_run(forks[0]).unwrap();
+    db.checkpoint().unwrap();
+    db.checkpoint().unwrap();
+    drop(db);
+    drop(without());
+    let db = open(directory.path());
+    assert_eq!(live(&db, forks[2]), third);
+    db.checkpoint().unwrap();
+    drop(db);
+    assert_eq!(live(&open(directory.path()), forks[2]), third);
+}
