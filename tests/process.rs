@@ -577,6 +577,278 @@ fn the_demo_runs_to_its_end() {
     assert!(ran.out.contains("Nothing acknowledged was lost"), "{}", ran.out);
 }
 
+// --- The past ------------------------------------------------------------------------------------
+
+fn json_lines(arguments: &[&str]) -> Vec<serde_json::Value> {
+    let out = freehold(&[arguments, &["--json"]].concat()).expect(0).out;
+    out.lines().map(|line| serde_json::from_str(line).expect("JSON Lines")).collect()
+}
+
+/// Primitive, rows and digest of one run, from the lines of `digest` or `at`.
+fn digests_of(lines: &[serde_json::Value], run: &str) -> Vec<serde_json::Value> {
+    let of_run = lines.iter().filter(|line| line["run"] == run);
+    let mut lines: Vec<_> = of_run.cloned().collect();
+    for line in &mut lines {
+        line.as_object_mut().unwrap().remove("run");
+    }
+    lines
+}
+
+#[test]
+fn a_run_is_replayed_step_by_step_from_the_log_and_from_history_files() {
+    let place = tempfile::tempdir().unwrap();
+    let (db, recording) = imported(place.path());
+    let (name, lines) = recording.steps.iter().max_by_key(|(_, lines)| lines.len()).unwrap();
+    let before = bytes_of(&db);
+    let replayed = json_lines(&["replay", text(&db), name, "--steps"]);
+    let (last, steps) = replayed.split_last().unwrap();
+    assert_eq!(steps.len(), 1 + lines.len(), "what made the run, and its steps");
+    assert_eq!((&last["same_as_live"], &last["steps"]), (&true.into(), &steps.len().into()));
+    let live = digests_of(&json_lines(&["digest", text(&db)]), name);
+    assert_eq!(last["state"].as_array(), Some(&live));
+    for (step, number) in steps.iter().zip(1..) {
+        assert_eq!(step["step"], number);
+        let operations = step["operations"].as_array().unwrap();
+        let words = |operation: &serde_json::Value| {
+            ["primitive", "operation"].map(|key| operation[key].as_str().unwrap()).join(" ")
+        };
+        let first = if number == 1 { "state init" } else { "event append" };
+        assert_eq!(words(&operations[0]), first, "{step}");
+    }
+
+    // As it was after a record, which `at` tells as well: that reads a snapshot and all of the log.
+    let mut chance = Chance::new(0x9a57);
+    for _ in 0..3 {
+        let number = 1 + chance.below(lines.len() as u64) as usize;
+        let lsn = steps[number - 1]["lsn"].to_string();
+        let by_step =
+            json_lines(&["replay", text(&db), name, "--step", &number.to_string()]).remove(0);
+        let by_lsn = json_lines(&["replay", text(&db), name, "--until", &lsn]).remove(0);
+        assert_eq!(by_step, by_lsn);
+        assert_eq!(by_step["steps"], number);
+        assert!(by_step["same_as_live"].is_null());
+        let at = json_lines(&["at", text(&db), &lsn]);
+        assert_eq!(at[0]["lsn"].to_string(), lsn);
+        assert_eq!(by_step["state"].as_array(), Some(&digests_of(&at, name)), "LSN {lsn}");
+        assert_ne!(by_step["state"], last["state"]);
+    }
+    let shown = freehold(&["replay", text(&db), name, "--steps"]).expect(0).out;
+    assert!(shown.contains("event append, kv put ×"), "{shown}");
+    assert!(shown.ends_with("the same as the run is now\n"), "{shown}");
+    let none = freehold(&["replay", text(&db), name, "--step", "0"]).expect(0).out;
+    assert_eq!(none.lines().count(), 1, "{none}");
+    assert!(bytes_of(&db) == before, "looking changes nothing");
+
+    for _ in 0..2 {
+        freehold(&["checkpoint", text(&db)]).expect(0);
+        freehold(&["fork", text(&db), name, &format!("fork {}", chance.below(99))]).expect(0);
+    }
+    assert_eq!(json_lines(&["replay", text(&db), name, "--steps"]), replayed);
+    let deep = freehold(&["verify", text(&db), "--deep"]).expect(0).out;
+    let runs = recording.steps.len() + 2;
+    let same =
+        format!("{runs} runs replayed from their own records, with the state that they have");
+    assert!(deep.lines().any(|line| line == same), "{deep}");
+}
+
+#[test]
+fn what_was_is_told_by_record_and_by_time() {
+    let place = tempfile::tempdir().unwrap();
+    let db = place.path().join("db");
+    let seconds = std::sync::atomic::AtomicU64::new(1_700_000_000);
+    let options = Options::new().checkpoint_on_close(false).clock(move || {
+        let now = seconds.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        freehold::Timestamp(now * 1_000_000_000 + 123_456_789)
+    });
+    let open = options.open(&db).unwrap();
+    for value in [b"1", b"2", b"3"] {
+        open.transaction(|tx| tx.on::<KvStore>().put(value, value)).unwrap();
+    }
+    open.close().unwrap();
+    drop(open);
+    let before = bytes_of(&db);
+    for lsn in 1..=3 {
+        let at = json_lines(&["at", text(&db), &lsn.to_string()]);
+        assert_eq!((&at[0]["lsn"], &at[1]["rows"]), (&lsn.into(), &lsn.into()));
+        // The time that is shown is the record's own.
+        let time = at[0]["time"].as_str().unwrap();
+        assert_eq!(json_lines(&["at", text(&db), "--time", time]), at);
+        let second = format!("{}Z", time.split('.').next().unwrap());
+        assert_eq!(json_lines(&["at", text(&db), "--time", &second]), at);
+    }
+    let at = freehold(&["at", text(&db), "--time", "1999-12-31T23:59:59Z"]).expect(0).out;
+    assert!(at.starts_with("LSN 0, ") && at.lines().count() == 1, "{at}");
+    freehold(&["at", text(&db), "4"]).refuses(&[text(&db), "LSN 4", "3"]);
+    assert!(bytes_of(&db) == before, "looking changes nothing");
+
+    let all = freehold(&["diff", text(&db), "lsn:1", "lsn:3"]).expect(0).out;
+    assert_eq!(all.lines().count(), 2, "{all}");
+    assert!(all.lines().all(|line| line.starts_with("+ root kv pairs ")), "{all}");
+    let back = json_lines(&["diff", text(&db), "lsn:3", "lsn:2"]);
+    assert_eq!((&back[0]["change"], &back[0]["run"]), (&"removed".into(), &0.into()));
+}
+
+#[test]
+fn forks_are_made_listed_and_compared() {
+    let place = tempfile::tempdir().unwrap();
+    let db = place.path().join("db");
+    let opened = open(&db);
+    let plan = opened.create_run("plan").unwrap();
+    let put = |db: &Database, run, key: &str, value: &str| {
+        let put =
+            |tx: &mut RunTransaction<'_>| tx.on::<KvStore>().put(key.as_bytes(), value.as_bytes());
+        db.run(run).transaction(put).unwrap();
+    };
+    put(&opened, plan, "step", "1");
+    put(&opened, plan, "goal", "far");
+    put(&opened, plan, "step", "2");
+    opened.close().unwrap();
+    drop(opened);
+
+    let made = freehold(&["fork", text(&db), "plan", "other plan"]).expect(0).out;
+    assert_eq!(made, "run 2, forked from run 1 at LSN 4\n");
+    let earlier = json_lines(&["fork", text(&db), "1", "earlier", "--at", "2"]).remove(0);
+    assert_eq!((&earlier["run"], &earlier["parent_lsn"]), (&3.into(), &2.into()));
+    freehold(&["fork", text(&db), "plan", "earlier"]).refuses(&["earlier"]);
+    freehold(&["fork", text(&db), "nobody", "new"]).refuses(&["no run nobody"]);
+
+    let same = freehold(&["diff", text(&db), "plan", "other plan"]).expect(0).out;
+    assert_eq!(same, "no difference\n");
+    assert!(json_lines(&["diff", text(&db), "plan", "other plan"]).is_empty());
+    let opened = open(&db);
+    let other = opened.view().run_named("other plan").unwrap();
+    put(&opened, other, "step", "3");
+    put(&opened, other, "escape", "\u{1b}[31m");
+    opened.run(other).transaction(|tx| tx.on::<KvStore>().delete(b"goal")).unwrap();
+    opened.close().unwrap();
+    drop(opened);
+    let before = bytes_of(&db);
+    let shown = freehold(&["diff", text(&db), "plan", "run:other plan"]).expect(0).out;
+    let mut marks: Vec<&str> = shown.lines().map(|line| &line[..line.len().min(24)]).collect();
+    marks.sort_unstable();
+    let expected = ["+ other plan kv pairs", "- other plan kv pairs", "~ other plan kv pairs"];
+    for (mark, expected) in marks.iter().zip(expected) {
+        assert!(mark.starts_with(expected), "{shown}");
+    }
+    assert!(!shown.contains('\u{1b}') && shown.contains(" -> "), "{shown}");
+    let changes = json_lines(&["diff", text(&db), "1", "2"]);
+    let changed: Vec<_> = changes.iter().filter(|change| change["change"] == "changed").collect();
+    assert_eq!((changes.len(), changed.len()), (3, 1));
+    assert_ne!(changed[0]["before"], changed[0]["after"]);
+    assert_eq!((&changed[0]["run"], &changed[0]["name"]), (&2.into(), &"other plan".into()));
+    assert!(changes.iter().all(|change| !change["key"].is_null()), "{changes:?}");
+    // What a run did before is the run replayed up to there.
+    let then = json_lines(&["replay", text(&db), "1", "--until", "2"]).remove(0);
+    let fork = json_lines(&["replay", text(&db), "earlier"]).remove(0);
+    assert_eq!(then["state"], fork["state"]);
+    assert!(bytes_of(&db) == before, "looking changes nothing");
+    freehold(&["diff", text(&db), "plan", "lsn:2"]).refuses(&["a whole state and one run"]);
+    freehold(&["diff", text(&db), "plan", "nobody"]).refuses(&["no run nobody"]);
+    freehold(&["diff", text(&db), "lsn:1", "lsn:99"]).refuses(&[text(&db), "LSN 99"]);
+
+    let log = freehold(&["log", text(&db)]).expect(0).out;
+    assert!(log.contains("core run fork, of run 1 at LSN 4"), "{log}");
+    assert!(
+        log.contains("core run create, kv put, of run 1 at LSN 2, first logged at LSN 2"),
+        "{log}"
+    );
+    let log = json_lines(&["log", text(&db), "--run", "earlier"]);
+    let entries = log[0]["entries"].as_array().unwrap();
+    assert_eq!((&entries[0]["parent"], &entries[0]["parent_lsn"]), (&1.into(), &2.into()));
+    assert_eq!((&entries[1]["operation"], &entries[1]["origin_lsn"]), (&"put".into(), &2.into()));
+    assert!(entries[1]["origin_time"].is_string(), "{entries:?}");
+    let runs = json_lines(&["runs", text(&db)]);
+    assert!(runs[0]["parent"].is_null());
+    assert_eq!((&runs[1]["parent"], &runs[1]["parent_lsn"]), (&1.into(), &4.into()));
+    let runs = freehold(&["runs", text(&db)]).expect(0).out;
+    assert!(runs.contains("FORK OF") && runs.contains("1 at 4"), "{runs}");
+}
+
+#[test]
+fn a_run_goes_through_a_file_into_another_database() {
+    let place = tempfile::tempdir().unwrap();
+    let (db, recording) = imported(place.path());
+    let (name, lines) = recording.steps.iter().max_by_key(|(_, lines)| lines.len()).unwrap();
+    let (file, other) = (place.path().join("one.run"), place.path().join("other"));
+    let before = bytes_of(&db);
+    let told = freehold(&["run", "export", text(&db), name, text(&file)]).expect(0).out;
+    let steps = 1 + lines.len();
+    assert_eq!(told, format!("{steps} steps of {name} exported to {}\n", text(&file)));
+    assert!(bytes_of(&db) == before, "an export changes nothing");
+    let made =
+        json_lines(&["run", "import", text(&other), text(&file), "--name", "copy"]).remove(0);
+    assert_eq!(
+        (&made["run"], &made["name"], &made["steps"]),
+        (&1.into(), &"copy".into(), &steps.into())
+    );
+    let replayed = |db: &Path, run: &str| {
+        let mut lines = json_lines(&["replay", text(db), run, "--steps"]);
+        let last = lines.pop().unwrap();
+        assert_eq!(last["same_as_live"], true);
+        (lines, last["state"].clone())
+    };
+    assert!(replayed(&db, name) == replayed(&other, "copy"), "steps, times and state");
+    freehold(&["verify", text(&other), "--deep"]).expect(0);
+    let log = freehold(&["log", text(&other)]).expect(0).out;
+    assert!(log.contains("first logged at LSN 1 to "), "{log}");
+
+    // Where it comes from its name is taken.
+    freehold(&["run", "import", text(&db), text(&file)]).refuses(&[text(&db), name]);
+    freehold(&["run", "import", text(&other), text(&place.path().join("none"))])
+        .refuses(&["none", "No such file"]);
+    freehold(&["run", "export", text(&db), name, text(&place.path().join("no/such"))])
+        .refuses(&["no", "No such file"]);
+    freehold(&["run", "export", text(&db), "nobody", text(&file)]).refuses(&["no run nobody"]);
+    freehold(&["run", "export", text(&place.path().join("new")), "1", text(&file)])
+        .refuses(&["new: no database is here"]);
+    let mut bytes = fs::read(&file).unwrap();
+    let mut chance = Chance::new(0xb0d1);
+    let at = chance.below(bytes.len() as u64) as usize;
+    bytes[at] ^= 1 << chance.below(8);
+    fs::write(&file, bytes).unwrap();
+    let before = bytes_of(&other);
+    freehold(&["run", "import", text(&other), text(&file), "--name", "again"])
+        .refuses(&["one.run"]);
+    assert!(bytes_of(&other) == before, "nothing of it was taken");
+}
+
+#[test]
+fn a_damaged_history_file_is_told_of_and_one_that_is_not_kept_is_no_damage() {
+    let place = tempfile::tempdir().unwrap();
+    let (db, recording) = imported(place.path());
+    freehold(&["checkpoint", text(&db)]).expect(0);
+    freehold(&["fork", text(&db), "1", "fork"]).expect(0);
+    freehold(&["checkpoint", text(&db)]).expect(0);
+    let files = files_in(&db.join("history"), "");
+    assert!(!files.is_empty(), "checkpoints moved what runs did");
+    let without = place.path().join("without");
+    copy_directory(&db, &without);
+    freehold(&["verify", text(&db), "--deep"]).expect(0);
+
+    let mut bytes = fs::read(&files[0]).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&files[0], bytes).unwrap();
+    let name = files[0].file_name().unwrap().to_str().unwrap();
+    let told = freehold(&["verify", text(&db)]).expect(1);
+    assert!(
+        told.out.contains(&format!("history file damaged: history/{name} at ")),
+        "{}",
+        told.out
+    );
+    assert_eq!(told.err, format!("freehold: {}: damaged\n", text(&db)));
+    let told = freehold(&["verify", text(&db), "--deep"]).expect(1);
+    assert!(told.out.contains(" cannot be replayed: "), "{}", told.out);
+    freehold(&["runs", text(&db)]).expect(0);
+
+    fs::remove_dir_all(without.join("history")).unwrap();
+    let told = freehold(&["verify", text(&without), "--deep"]).expect(0);
+    let cut = " runs cannot be replayed: the history is not kept as far back";
+    assert!(told.out.contains(cut), "{}", told.out);
+    let name = recording.steps.keys().next().unwrap();
+    freehold(&["replay", text(&without), name]).refuses(&[text(&without), "LSN"]);
+}
+
 // --- Kills ---------------------------------------------------------------------------------------
 
 #[test]
@@ -866,6 +1138,15 @@ fn a_database_in_use_is_refused_with_its_holder() {
     let in_use = format!("in use by process {}", holder.id());
     for command in ["runs", "verify", "checkpoint", "digest"] {
         freehold(&[command, text(&db)]).refuses(&[text(&db), &in_use]);
+    }
+    for command in [
+        &["replay", text(&db), "1"][..],
+        &["at", text(&db), "1"],
+        &["diff", text(&db), "1", "2"],
+        &["fork", text(&db), "1", "fork"],
+        &["run", "export", text(&db), "1", "file"],
+    ] {
+        freehold(command).refuses(&[text(&db), &in_use]);
     }
     import(&db, &recording, &[]).refuses(&[text(&db), &in_use]);
     // The log is read as it stands.

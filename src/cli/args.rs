@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cli::moment::Moment;
 use crate::database::Durability;
 
 /// An embedded storage core whose state survives a kill: look into a database, import recorded
@@ -32,6 +33,25 @@ pub(crate) enum Command {
     Steps(StepsArguments),
     /// List the log: each record's LSN, time and operations, also of primitives not linked
     Log(LogArguments),
+    /// Replay one run from its own records, and say what state that gives
+    ///
+    /// Replayed to its end, a run must be what it is now: exit code 1 is if it is not.
+    Replay(ReplayArguments),
+    /// Say what the state was at an LSN or a time
+    At(AtArguments),
+    /// List what differs between two runs, or between two LSNs
+    ///
+    /// A line a change: + for what only B has, - for what only A has, ~ for what both have otherwise;
+    /// then the run, the primitive, the field, the key, and the values.
+    Diff(DiffArguments),
+    /// Make a new run that begins as another one is, or was
+    Fork(ForkArguments),
+    /// Write one run to a file, or make one of such a file
+    Run {
+        /// Which of the two.
+        #[command(subcommand)]
+        command: RunCommand,
+    },
     /// Say what opening would find, and change nothing
     ///
     /// Reads every snapshot and the log from the oldest one on, checks every checksum in them, and
@@ -101,7 +121,8 @@ pub(crate) struct ListingArguments {
 pub(crate) struct VerifyArguments {
     #[command(flatten)]
     pub(crate) listing: ListingArguments,
-    /// Also replay the log up to the newest snapshot, and compare the two states
+    /// Also replay the log up to the newest snapshot, and each run from its own records, and compare
+    /// what that gives with the state
     #[arg(long)]
     pub(crate) deep: bool,
 }
@@ -160,6 +181,113 @@ pub(crate) struct LogArguments {
     /// Only records from this LSN on
     #[arg(long, value_name = "LSN", default_value_t = 1)]
     pub(crate) from: u64,
+}
+
+/// For `replay`.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArguments {
+    /// The database's directory
+    pub(crate) db: PathBuf,
+    /// The run's name or number; `root` or 0 for the root
+    pub(crate) run: String,
+    /// Only its records up to this LSN
+    #[arg(long, value_name = "LSN", conflicts_with = "step")]
+    pub(crate) until: Option<u64>,
+    /// Only its first N records
+    #[arg(long, value_name = "N")]
+    pub(crate) step: Option<usize>,
+    /// List the records too, each with its operations
+    #[arg(long)]
+    pub(crate) steps: bool,
+    /// Write JSON Lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// For `at`.
+#[derive(Debug, Args)]
+pub(crate) struct AtArguments {
+    /// The database's directory
+    pub(crate) db: PathBuf,
+    /// The state after this record
+    #[arg(required_unless_present = "time", conflicts_with = "time")]
+    pub(crate) lsn: Option<u64>,
+    /// The state at this time, as in 2026-01-31T12:00:00Z, or .500Z: with all of the second, or of
+    /// what else was written last
+    #[arg(long)]
+    pub(crate) time: Option<Moment>,
+    /// Write JSON Lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// For `diff`.
+#[derive(Debug, Args)]
+pub(crate) struct DiffArguments {
+    /// The database's directory
+    pub(crate) db: PathBuf,
+    /// The older side: a run's name or number, also as run:NAME, or all as it was, as lsn:N
+    pub(crate) before: String,
+    /// The newer side, of the same kind
+    pub(crate) after: String,
+    /// Write JSON Lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// For `fork`.
+#[derive(Debug, Args)]
+pub(crate) struct ForkArguments {
+    /// The database's directory
+    pub(crate) db: PathBuf,
+    /// The run's name or number; `root` or 0 for the root
+    pub(crate) run: String,
+    /// The new run's name
+    pub(crate) name: String,
+    /// As the run was after this record; default: as it is now
+    #[arg(long, value_name = "LSN")]
+    pub(crate) at: Option<u64>,
+    /// Write one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// One subcommand of `run`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunCommand {
+    /// Write all that a run did to a file, from which any database can have it
+    Export(RunExportArguments),
+    /// Make a run with all that another one did, perhaps in another database
+    Import(RunImportArguments),
+}
+
+/// For `run export`.
+#[derive(Debug, Args)]
+pub(crate) struct RunExportArguments {
+    /// The database's directory
+    pub(crate) db: PathBuf,
+    /// The run's name or number; `root` or 0 for the root
+    pub(crate) run: String,
+    /// The file, replaced as a whole
+    pub(crate) file: PathBuf,
+    /// Write one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// For `run import`.
+#[derive(Debug, Args)]
+pub(crate) struct RunImportArguments {
+    /// The database's directory; made if there is nothing
+    pub(crate) db: PathBuf,
+    /// What `run export` wrote
+    pub(crate) file: PathBuf,
+    /// The run's name here; default: the one that it had
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Write one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// For `registry`.
@@ -323,6 +451,12 @@ impl Command {
             Command::CanOpen(arguments) => Some(&arguments.db),
             Command::Export(arguments) => Some(&arguments.db),
             Command::Import(arguments) => Some(&arguments.db),
+            Command::Replay(arguments) => Some(&arguments.db),
+            Command::At(arguments) => Some(&arguments.db),
+            Command::Diff(arguments) => Some(&arguments.db),
+            Command::Fork(arguments) => Some(&arguments.db),
+            Command::Run { command: RunCommand::Export(arguments) } => Some(&arguments.db),
+            Command::Run { command: RunCommand::Import(arguments) } => Some(&arguments.db),
             Command::Demo(_) | Command::Registry(_) | Command::Lock(_) => None,
         }
     }
@@ -357,6 +491,11 @@ mod tests {
         assert_eq!(code(&["freehold", "import-runs", "db", "p", "--threads", "0"]), 2);
         assert_eq!(code(&["freehold", "registry", "--diff", "old"]), 2);
         assert_eq!(code(&["freehold", "lock", "--locked"]), 2);
+        assert_eq!(code(&["freehold", "replay", "db", "1", "--until", "3", "--step", "2"]), 2);
+        assert_eq!(code(&["freehold", "at", "db"]), 2);
+        assert_eq!(code(&["freehold", "at", "db", "3", "--time", "2026-01-31T12:00:00Z"]), 2);
+        assert_eq!(code(&["freehold", "at", "db", "--time", "noon"]), 2);
+        assert_eq!(code(&["freehold", "run", "import", "db"]), 2);
         assert_eq!(code(&["freehold", "--help"]), 0);
         assert_eq!(code(&["freehold", "--version"]), 0);
     }

@@ -54,6 +54,11 @@ struct RunLine<'a> {
     tool_calls: u64,
     created_lsn: Lsn,
     last_lsn: Lsn,
+    /// The run it was forked from, and the last record of that one which is part of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<RunId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_lsn: Option<Lsn>,
     #[serde(skip_serializing_if = "Option::is_none")]
     changed: Option<String>,
     /// The run's line of `runs.jsonl`.
@@ -102,6 +107,8 @@ fn run_line<'a>(view: &'a View, row: &'a RunRow) -> Option<RunLine<'a>> {
         tool_calls: layout::counter(kv, &layout::kind_counter(StepKind::ToolCall)),
         created_lsn: row.created_lsn,
         last_lsn: run.last_lsn(),
+        parent: row.parent.map(|(parent, _)| parent),
+        parent_lsn: row.parent.map(|(_, lsn)| lsn),
         changed: indexed.map(|indexed| Moment(indexed.changed()).to_string()),
         record: metadata(layout::RECORD_KEY).and_then(|line| serde_json::from_str(line).ok()),
     })
@@ -109,7 +116,7 @@ fn run_line<'a>(view: &'a View, row: &'a RunRow) -> Option<RunLine<'a>> {
 
 /// All runs, names shortened to `name_characters_max`.
 pub(crate) fn runs_table(view: &View, name_characters_max: usize) -> Table {
-    let mut table = Table::new(&[
+    let mut columns = vec![
         ("ID", Side::Right),
         ("STATUS", Side::Left),
         ("STEPS", Side::Right),
@@ -117,15 +124,20 @@ pub(crate) fn runs_table(view: &View, name_characters_max: usize) -> Table {
         ("ENDED AS", Side::Left),
         ("SOURCE", Side::Left),
         ("MODEL", Side::Left),
-        ("NAME", Side::Left),
-    ]);
+    ];
+    let forks = view.runs().any(|row| row.parent.is_some());
+    if forks {
+        columns.push(("FORK OF", Side::Left));
+    }
+    columns.push(("NAME", Side::Left));
+    let mut table = Table::new(&columns);
     for row in view.runs() {
         let Some(line) = run_line(view, row) else { continue };
         let record: Option<RunRecord> =
             line.record.and_then(|record| serde_json::from_str(record.get()).ok());
         let source = record.as_ref().map_or("", |record| record.source.as_str());
         let model = record.as_ref().and_then(|record| record.model.as_deref()).unwrap_or("");
-        table.row(vec![
+        let mut cells = vec![
             line.id.to_string(),
             line.status.unwrap_or_default(),
             line.steps.to_string(),
@@ -133,8 +145,12 @@ pub(crate) fn runs_table(view: &View, name_characters_max: usize) -> Table {
             line.ended_as.unwrap_or("").to_owned(),
             source.to_owned(),
             model.to_owned(),
-            one_line(line.name, name_characters_max),
-        ]);
+        ];
+        if forks {
+            cells.push(row.parent.map_or(String::new(), |(run, lsn)| format!("{run} at {lsn}")));
+        }
+        cells.push(one_line(line.name, name_characters_max));
+        table.row(cells);
     }
     table
 }
@@ -165,6 +181,11 @@ struct DigestLine<'a> {
 /// `freehold digest DB`. Runs go by name, the root by the empty one.
 pub(crate) fn digest(arguments: &ListingArguments, out: &mut dyn Write) -> Result<(), Failure> {
     let view = read_existing(&arguments.db)?;
+    write_digests(&view, arguments.json, out)
+}
+
+/// A line for each primitive in each run.
+pub(crate) fn write_digests(view: &View, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
     for digest in view.digest()? {
         let row = view.runs().find(|row| row.id == digest.run);
         let line = DigestLine {
@@ -173,7 +194,7 @@ pub(crate) fn digest(arguments: &ListingArguments, out: &mut dyn Write) -> Resul
             rows: digest.rows,
             digest: format!("{:016x}", digest.digest),
         };
-        if arguments.json {
+        if json {
             serde_json::to_writer(&mut *out, &line)?;
             out.write_all(b"\n")?;
         } else {

@@ -6,6 +6,8 @@
 //!   theirs too.
 //! - A checkpoint removes what lies before the snapshots. Where the log begins later than asked, that
 //!   is said on standard error.
+//! - Run switches and origins are no entries of their own here: each entry says its run, and where it
+//!   was first logged.
 //! - Only whole, checked records are listed. At the first one that is not, the listing ends: in the
 //!   last segment that may be the unfinished end of the log, anywhere else it is damage.
 
@@ -24,9 +26,8 @@ use crate::cli::opening::expect_database;
 use crate::cli::text::{grouped, one_line};
 use crate::disk::{DiskRef, OsDisk};
 use crate::error::{Error, Result};
-use crate::format::WalEntry;
-use crate::format::catalog::Catalog;
-use crate::format::core_entry::{self, RunCreate, RunDelete, RunSwitch};
+use crate::format::catalog::{Catalog, CatalogRow};
+use crate::format::core_entry::{self, Origin, RunCreate, RunDelete, RunSwitch};
 use crate::format::record;
 use crate::id::{Epoch, Lsn, RunId, SegmentId};
 use crate::snapshot::{self, SnapshotFile};
@@ -48,7 +49,7 @@ struct RecordLine<'a> {
     entries: Vec<EntryLine<'a>>,
 }
 
-/// One entry of it. Run switches are no entries of their own here: each entry says its run.
+/// One entry of it.
 #[derive(Serialize)]
 struct EntryLine<'a> {
     run_id: RunId,
@@ -60,6 +61,16 @@ struct EntryLine<'a> {
     wal_type: u8,
     version: u8,
     bytes: usize,
+    /// The run from which this entry makes a fork, and the last record of that one before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<RunId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_lsn: Option<Lsn>,
+    /// The record in which the operation was first logged, and when, if that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin_lsn: Option<Lsn>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin_time: Option<String>,
 }
 
 /// `freehold log DB`.
@@ -246,27 +257,35 @@ impl Listing<'_> {
         let (path, offset) = (segment_path(segment), record.offset as u64);
         let mut run = RunId::ROOT;
         let mut lines = Vec::new();
+        let mut origin: Option<Origin> = None;
         let corrupt = |damage| Error::corrupt(&path, offset, damage);
         for entry in record::entries(record.body).map_err(corrupt)? {
             let entry = entry.map_err(corrupt)?;
             let mut of = run;
+            let mut parent = None;
             match entry.wal_type {
                 core_entry::RUN_SWITCH => {
                     run = RunSwitch::decode(entry.payload).map_err(corrupt)?.run;
                     continue;
                 }
-                core_entry::RUN_CREATE => {
+                core_entry::ORIGIN => {
+                    origin = Some(Origin::decode(entry.payload).map_err(corrupt)?);
+                    continue;
+                }
+                core_entry::RUN_CREATE | core_entry::RUN_FORK => {
                     let created = RunCreate::decode(entry.payload).map_err(corrupt)?;
                     self.names.insert(created.run, created.name.to_owned());
                     self.look_for_run();
                     of = created.run;
+                    parent = created.parent;
                 }
                 core_entry::RUN_DELETE => {
                     of = RunDelete::decode(entry.payload).map_err(corrupt)?.run;
                 }
                 _ => {}
             }
-            let (primitive, operation) = name_of(catalog, &entry);
+            let (primitive, operation) = name_of(&catalog.rows, entry.wal_type, entry.version);
+            let origin = origin.take();
             lines.push(EntryLine {
                 run_id: of,
                 run: self.names.get(&of).cloned(),
@@ -275,6 +294,10 @@ impl Listing<'_> {
                 wal_type: entry.wal_type,
                 version: entry.version,
                 bytes: entry.payload.len(),
+                parent: parent.map(|(run, _)| run),
+                parent_lsn: parent.map(|(_, lsn)| lsn),
+                origin_lsn: origin.map(|origin| origin.lsn),
+                origin_time: origin.map(|origin| Moment(origin.timestamp).to_string()),
             });
         }
         Ok(lines)
@@ -298,18 +321,20 @@ impl Listing<'_> {
 }
 
 /// What an entry's operation is called.
-fn name_of<'c>(catalog: &'c Catalog, entry: &WalEntry<'_>) -> (&'c str, &'c str) {
-    if let Some(operation) = core_entry::name_of(entry.wal_type) {
+pub(super) fn name_of<'c>(
+    rows: impl IntoIterator<Item = &'c CatalogRow>,
+    wal_type: u8,
+    version: u8,
+) -> (&'c str, &'c str) {
+    if let Some(operation) = core_entry::name_of(wal_type) {
         return ("core", operation);
     }
-    let row = catalog.rows.iter().find(|row| row.wal_types.contains(&entry.wal_type));
+    let row = rows.into_iter().find(|row| row.wal_types.contains(&wal_type));
     let Some(row) = row else { return ("?", "?") };
     let operation = row
         .operations
         .iter()
-        .find(|operation| {
-            (operation.wal_type, operation.version) == (entry.wal_type, entry.version)
-        })
+        .find(|operation| (operation.wal_type, operation.version) == (wal_type, version))
         .map_or("?", |operation| operation.name.as_str());
     (&row.name, operation)
 }
@@ -333,27 +358,47 @@ fn runs(entries: &[EntryLine<'_>]) -> String {
     }
 }
 
-/// The operations in the order in which they came first, each with how often it came.
+/// The operations of a record, with what was forked, and from which records they come.
 fn operations(entries: &[EntryLine<'_>]) -> String {
-    let mut operations: Vec<(&str, &str, u64)> = Vec::new();
-    for entry in entries {
-        let same = operations
-            .iter_mut()
-            .find(|(primitive, name, _)| (*primitive, *name) == (entry.primitive, entry.operation));
-        match same {
-            Some((_, _, count)) => *count += 1,
-            None => operations.push((entry.primitive, entry.operation, 1)),
+    let named = entries.iter().map(|entry| (entry.primitive, entry.operation));
+    let mut line = counted(named);
+    let mut parents: Vec<_> =
+        entries.iter().filter_map(|entry| Some((entry.parent?, entry.parent_lsn?))).collect();
+    parents.dedup();
+    match parents.as_slice() {
+        [] => {}
+        [(run, lsn)] => line += &format!(", of run {run} at LSN {lsn}"),
+        several => line += &format!(", of {} runs or LSNs", grouped(several.len() as u64)),
+    }
+    let first_logged = || entries.iter().filter_map(|entry| entry.origin_lsn);
+    match (first_logged().min(), first_logged().max()) {
+        (Some(lsn), Some(last)) if lsn == last => line += &format!(", first logged at LSN {lsn}"),
+        (Some(first), Some(last)) => {
+            line += &format!(", first logged at LSN {first} to {last}");
+        }
+        _ => {}
+    }
+    line
+}
+
+/// The operations, by primitive and name, in the order in which they came first, each with how often
+/// it came.
+pub(super) fn counted<'a>(named: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut operations: Vec<((&str, &str), u64)> = Vec::new();
+    for name in named {
+        match operations.iter_mut().find(|(same, _)| *same == name) {
+            Some((_, count)) => *count += 1,
+            None => operations.push((name, 1)),
         }
     }
     let words: Vec<String> = operations
         .iter()
-        .map(|(primitive, name, count)| match count {
-            1 => one_line(&format!("{primitive} {name}"), NAME_CHARACTERS_MAX),
-            _ => format!(
-                "{} ×{}",
-                one_line(&format!("{primitive} {name}"), NAME_CHARACTERS_MAX),
-                grouped(*count)
-            ),
+        .map(|((primitive, name), count)| {
+            let word = one_line(&format!("{primitive} {name}"), NAME_CHARACTERS_MAX);
+            match count {
+                1 => word,
+                _ => format!("{word} ×{}", grouped(*count)),
+            }
         })
         .collect();
     words.join(", ")

@@ -17,7 +17,9 @@
 mod args;
 mod binary;
 mod cargo;
+mod changes;
 mod check;
+mod copy;
 mod demo;
 mod diff;
 mod export;
@@ -31,6 +33,7 @@ mod lock;
 mod log;
 mod moment;
 mod opening;
+mod past;
 mod record;
 mod registry;
 mod repair;
@@ -45,7 +48,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::args::{Arguments, Command};
+use crate::cli::args::{Arguments, Command, RunCommand};
 use crate::cli::failure::Failure;
 
 /// Reads the process's command line and does what it says.
@@ -106,5 +109,11 @@ fn obey(command: &Command, out: &mut (dyn Write + Send)) -> Result<(), Failure> 
         Command::CheckRuns(arguments) => check::run(arguments, out),
         Command::Demo(arguments) => demo::run(arguments, out),
         Command::Digest(arguments) => listing::digest(arguments, out),
+        Command::Replay(arguments) => past::replay(arguments, out),
+        Command::At(arguments) => past::at(arguments, out),
+        Command::Diff(arguments) => changes::run(arguments, out),
+        Command::Fork(arguments) => copy::fork(arguments, out),
+        Command::Run { command: RunCommand::Export(arguments) } => copy::export(arguments, out),
+        Command::Run { command: RunCommand::Import(arguments) } => copy::import(arguments, out),
     }
 }

@@ -30,6 +30,12 @@ pub(crate) fn read_named(path: &Path) -> Result<(View, DatabaseId), Failure> {
     Ok(inspect_named(path)?)
 }
 
+/// Opens a database that is there to look into its past, and changes nothing.
+pub(crate) fn open_to_read(path: &Path) -> Result<Database, Failure> {
+    expect_database(path)?;
+    Ok(open(path, Options::new().read_only(true))?)
+}
+
 /// Opens a database that is there.
 pub(crate) fn open_existing(path: &Path) -> Result<Database, Failure> {
     expect_database(path)?;

@@ -4,7 +4,9 @@
 //!   skip, but for segments that are superfluous. It changes nothing.
 //! - Of a log that opening refuses it says where the last good state is, and what stands behind the
 //!   damage: LSNs, primitives, runs.
-//! - A torn tail is no damage; a snapshot that cannot be used is, even if an older one can.
+//! - A torn tail is no damage; a snapshot that cannot be used is, even if an older one can, and so is a
+//!   history file, without which some runs cannot be replayed.
+//! - A history that is not kept as far back is no damage either.
 
 use std::io::Write;
 
@@ -12,6 +14,7 @@ use crate::cli::args::{ListingArguments, VerifyArguments};
 use crate::cli::failure::Failure;
 use crate::cli::opening::{expect_database, open_existing};
 use crate::cli::text::{count, write_indented};
+use crate::database::RunsComparison;
 use crate::error::Error;
 
 /// `freehold verify DB`.
@@ -31,18 +34,19 @@ pub(crate) fn verify(arguments: &VerifyArguments, out: &mut dyn Write) -> Result
     } else {
         write_indented(out, "", &report.to_string())?;
     }
+    let mut good = report.damaged_snapshots.is_empty()
+        && report.damaged_segments.is_empty()
+        && report.damaged_history.is_empty();
     if *deep {
-        compare(arguments, out)?;
+        good &= compare(arguments, out)?;
+        good &= compare_runs(arguments, out)?;
     }
-    if report.damaged_snapshots.is_empty() && report.damaged_segments.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::Damaged { path: arguments.db.clone() })
-    }
+    if good { Ok(()) } else { Err(Failure::Damaged { path: arguments.db.clone() }) }
 }
 
-/// Replays the log up to the newest snapshot and compares.
-fn compare(arguments: &ListingArguments, out: &mut dyn Write) -> Result<(), Failure> {
+/// Replays the log up to the newest snapshot and compares: whether the two states are the same, as far
+/// as there are two.
+fn compare(arguments: &ListingArguments, out: &mut dyn Write) -> Result<bool, Failure> {
     let comparison = crate::database::compare_replay(&arguments.db)?;
     if arguments.json {
         serde_json::to_writer(&mut *out, &comparison)?;
@@ -55,7 +59,7 @@ fn compare(arguments: &ListingArguments, out: &mut dyn Write) -> Result<(), Fail
                 "nothing to compare: no whole snapshot, or no log that leads to it any more"
             )?;
         }
-        return Ok(());
+        return Ok(true);
     };
     let differs = comparison.only_in_snapshot.iter().chain(&comparison.only_in_replay);
     let mut differing: Vec<_> = differs.map(|digest| (digest.run, digest.primitive)).collect();
@@ -71,7 +75,37 @@ fn compare(arguments: &ListingArguments, out: &mut dyn Write) -> Result<(), Fail
             writeln!(out, "  {primitive} in run {run} differs")?;
         }
     }
-    if differing.is_empty() { Ok(()) } else { Err(Failure::Damaged { path: arguments.db.clone() }) }
+    Ok(differing.is_empty())
+}
+
+/// Replays each run and compares: whether none is another state than its own, as far as runs can be
+/// replayed.
+fn compare_runs(arguments: &ListingArguments, out: &mut dyn Write) -> Result<bool, Failure> {
+    let comparison = crate::database::compare_runs(&arguments.db)?;
+    if arguments.json {
+        serde_json::to_writer(&mut *out, &comparison)?;
+        out.write_all(b"\n")?;
+    } else {
+        write_runs(&comparison, out)?;
+    }
+    Ok(comparison.different.is_empty() && comparison.failed.is_empty())
+}
+
+fn write_runs(comparison: &RunsComparison, out: &mut dyn Write) -> Result<(), Failure> {
+    let RunsComparison { same, cut, different, failed } = comparison;
+    let replayed = count(*same as u64, "run", "runs");
+    writeln!(out, "{replayed} replayed from their own records, with the state that they have")?;
+    if !cut.is_empty() {
+        let cut = count(cut.len() as u64, "run", "runs");
+        writeln!(out, "{cut} cannot be replayed: the history is not kept as far back")?;
+    }
+    for run in different {
+        writeln!(out, "replaying run {run} does not give the state that it has")?;
+    }
+    for (run, why) in failed {
+        writeln!(out, "run {run} cannot be replayed: {why}")?;
+    }
+    Ok(())
 }
 
 /// Opening would refuse: says up to where there is a state, and what stands behind the damage.
@@ -117,4 +151,29 @@ pub(crate) fn checkpoint(arguments: &ListingArguments, out: &mut dyn Write) -> R
         )?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::RunId;
+
+    #[test]
+    fn every_run_that_is_not_the_same_replayed_is_told_of() {
+        let comparison = RunsComparison {
+            same: 1_526,
+            cut: vec![RunId(1)],
+            different: vec![RunId(2)],
+            failed: vec![(RunId(3), "why".into())],
+        };
+        let mut out = Vec::new();
+        write_runs(&comparison, &mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "1,526 runs replayed from their own records, with the state that they have\n\
+             1 run cannot be replayed: the history is not kept as far back\n\
+             replaying run 2 does not give the state that it has\n\
+             run 3 cannot be replayed: why\n"
+        );
+    }
 }

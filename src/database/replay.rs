@@ -213,6 +213,12 @@ impl Replay {
         self.until_step(self.steps_until(lsn))
     }
 
+    /// Every operation, in order.
+    #[cfg(feature = "cli")]
+    pub(crate) fn log(&self) -> &RunLog {
+        &self.log
+    }
+
     fn steps_until(&self, lsn: Lsn) -> usize {
         self.steps().take_while(|step| step.lsn <= lsn).count()
     }
