@@ -658,7 +658,7 @@ fn what_was_is_told_by_record_and_by_time() {
     let seconds = std::sync::atomic::AtomicU64::new(1_700_000_000);
     let options = Options::new().checkpoint_on_close(false).clock(move || {
         let now = seconds.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        freehold::Timestamp(now * 1_000_000_000 + 123_456_789)
+        Timestamp(now * 1_000_000_000 + 123_456_789)
     });
     let open = options.open(&db).unwrap();
     for value in [b"1", b"2", b"3"] {
