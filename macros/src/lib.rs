@@ -27,12 +27,14 @@ use proc_macro::TokenStream;
 /// - `scope = root`: one instance in the root, none in runs.
 /// - `section_version = 2`: the version of its section's layout. Default: 1.
 /// - `dropped = ["..."]`: fields that older sections have, and whose content is given up.
+/// - `changes = Notes::changes_since`: what tells how two states differ, if the fields say too little.
 /// - `locked`: everything it writes stands in `freehold.lock`, or it does not compile.
 /// - `crate = fh`: where freehold is found, if it was renamed.
 ///
 /// The struct is `Clone` and `Default`. Each field is [`Stored`](macro@Stored), or derived:
 /// `#[index(rebuild = |this| ..)]`, or `#[index(deferred = |this, index| ..)]` for one that only views
-/// read. A renamed field says `#[field(was = "old")]`; one that is made of
+/// read. `#[index(rebuild = |this| .., update = |this, base| ..)]` also says how the index comes of that
+/// of a state which this one was made of. A renamed field says `#[field(was = "old")]`; one that is made of
 /// another which older sections have, `#[field(from = |old: OldType| ..)]`.
 #[proc_macro_attribute]
 pub fn primitive(arguments: TokenStream, item: TokenStream) -> TokenStream {
