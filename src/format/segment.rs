@@ -437,6 +437,20 @@ mod tests {
     }
 
     #[test]
+    fn a_catalog_longer_than_any_is_refused_though_the_checksum_is_right() {
+        let mut bytes = header().encode();
+        for (len, is_read) in [(CATALOG_BYTES_MAX as u32, true), (u32::MAX, false)] {
+            bytes[12..16].copy_from_slice(&len.to_le_bytes());
+            let crc = crc32fast::hash(&bytes[..HEADER_LEN - 4]);
+            bytes[HEADER_LEN - 4..HEADER_LEN].copy_from_slice(&crc.to_le_bytes());
+            let decoded = HeaderStart::decode(&bytes[..HEADER_LEN]);
+            let most = CATALOG_BYTES_MAX as u64;
+            let damage = Damage::TooLarge { of: "catalog length", found: len.into(), most };
+            assert_eq!(decoded.map(|_| ()), if is_read { Ok(()) } else { Err(damage.into()) });
+        }
+    }
+
+    #[test]
     fn unknown_incompatible_features_refuse_and_others_do_not() {
         let mut with = header();
         with.features.compatible = 1;

@@ -417,6 +417,20 @@ mod tests {
     }
 
     #[test]
+    fn a_longer_header_of_this_version_is_damage_though_its_checksum_is_right() {
+        let mut longer = header().encode();
+        longer.truncate(HEADER_LEN - 4);
+        let len = HEADER_LEN as u32 + 8;
+        longer[12..16].copy_from_slice(&len.to_le_bytes());
+        longer.put_u64(0);
+        let crc = crc32fast::hash(&longer);
+        longer.put_u32(crc);
+        let of = "length of a snapshot's header";
+        let damage = Damage::Value { of, found: len.into(), expected: HEADER_LEN as u64 };
+        assert_eq!(SnapshotHeader::decode(&longer), Err(damage.into()));
+    }
+
+    #[test]
     fn a_trailer_comes_back_for_a_file_of_its_length_alone() {
         let trailer = Trailer {
             file_len: 1_000,

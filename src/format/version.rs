@@ -148,6 +148,16 @@ mod tests {
     }
 
     #[test]
+    fn only_an_unknown_incompatible_feature_forbids_reading() {
+        let file = Path::new("snapshots/1.snapshot");
+        let others = Features { compatible: 1, read_only_compatible: 2, incompatible: 0 };
+        others.refuse_unknown(file).unwrap();
+        let refused = Features { incompatible: 4, ..others }.refuse_unknown(file).unwrap_err();
+        let said = "snapshots/1.snapshot: feature bits: version 4, this build reads 0";
+        assert_eq!(refused.to_string(), said);
+    }
+
+    #[test]
     fn another_version_is_no_damage() {
         let mut bytes = b"FREEHOLD".to_vec();
         bytes.put_u32(FORMAT_VERSION + 1);

@@ -1,13 +1,18 @@
-//! What files of a later release look like, which no build of today writes.
+//! What files of a later release look like, which no build of today writes; and calls that fail while
+//! files are made or mended.
 
+use std::io;
 use std::path::Path;
 
 use crate::database::{Database, Options};
 use crate::error::Error;
 use crate::format::segment::SegmentHeader;
 use crate::format::version::Features;
+use crate::id::Lsn;
 use crate::prelude::{OrdMap, operations, primitive};
-use crate::testing::SimDisk;
+use crate::testing::{SimDisk, Survival};
+
+use super::{claim, found, unmark};
 
 /// Marks.
 #[primitive(id = 0xea, wal = 0xea)]
@@ -66,4 +71,94 @@ fn unknown_features_refuse_reading_or_writing_or_nothing() {
         refused.to_string(),
         "wal/000001.wal: incompatible features: version 4, this build reads 0"
     );
+}
+
+/// What an attempt at a new database left when it was killed, and a stray file in it.
+fn unfinished() -> SimDisk {
+    let disk = SimDisk::new(2);
+    claim(&disk.shared()).unwrap();
+    found(&disk.shared(), Lsn(3)).unwrap();
+    disk.put(Path::new("snapshots/00000000000000000003.snapshot"), b"half of one");
+    disk
+}
+
+fn make_anew(disk: &SimDisk) -> Result<(), Error> {
+    let _lock = claim(&disk.shared())?;
+    found(&disk.shared(), Lsn(3))?;
+    unmark(&disk.shared())
+}
+
+#[test]
+fn an_attempt_at_a_new_database_ends_at_any_call_that_fails_and_can_be_made_again() {
+    let mut failed = 0;
+    for call in 0.. {
+        let disk = unfinished();
+        let first = disk.call_count();
+        disk.fail_call(first + call, io::ErrorKind::PermissionDenied);
+        let made = make_anew(&disk);
+        if disk.call_count() - first <= call {
+            made.unwrap();
+            break;
+        }
+        match made {
+            Err(error) => {
+                assert!(matches!(error, Error::Io { .. }), "call {call}: {error}");
+                failed += 1;
+            }
+            // The name of the holder in the lock's file is for messages only.
+            Ok(()) => {
+                assert!(disk.calls()[(first + call) as usize].path.ends_with("LOCK"));
+                continue;
+            }
+        }
+        disk.heal();
+        make_anew(&disk).unwrap();
+        let left: Vec<_> =
+            disk.files().into_iter().filter(|(path, _)| path != Path::new("LOCK")).collect();
+        assert_eq!(left, [], "after call {call}");
+    }
+    assert!(failed > 8, "{failed}");
+}
+
+/// Closed by nobody, and its last record was torn: opening copies, cuts and seals.
+fn torn() -> SimDisk {
+    let disk = SimDisk::new(3);
+    let db = open(&disk).unwrap();
+    db.transaction(|tx| tx.on::<Marks>().mark(1)).unwrap();
+    let whole = disk.bytes(Path::new("wal/000001.wal")).unwrap();
+    std::mem::forget(db);
+    let disk = disk.after_crash(Survival::Everything);
+    let end = whole.iter().rposition(|byte| *byte != 0).unwrap().next_multiple_of(8);
+    let mut bytes = whole;
+    bytes[end + 8..end + 16].fill(0xab);
+    disk.put(Path::new("wal/000001.wal"), &bytes);
+    disk
+}
+
+#[test]
+fn a_repair_ends_at_any_call_that_fails_and_the_next_one_finds_the_same() {
+    let marks = |db: &Database| db.view().on::<Marks>().marks.len();
+    let (mut refused, mut copied) = (0, 0);
+    for call in 0.. {
+        let disk = torn();
+        let first = disk.call_count();
+        disk.fail_call(first + call, io::ErrorKind::PermissionDenied);
+        let opened = open(&disk);
+        let is_over = disk.call_count() - first <= call;
+        match opened {
+            Ok(db) => assert_eq!(marks(&db), 1, "call {call}"),
+            Err(error) => {
+                assert!(matches!(error, Error::Io { .. }), "call {call}: {error}");
+                refused += 1;
+            }
+        }
+        disk.heal();
+        let db = open(&disk).unwrap();
+        assert_eq!(marks(&db), 1, "call {call}");
+        copied += u64::from(db.recovery_report().cut.is_some());
+        if is_over {
+            break;
+        }
+    }
+    assert!(refused > 20 && copied > 5, "{refused} refused, {copied} copied at the second opening");
 }
