@@ -176,6 +176,15 @@ impl RecordHeader {
         })
     }
 
+    /// Length of the body and LSN, as they stand there: to pass over a record that nobody believes. What is
+    /// believed is the one that is then found, which is checked where it stands.
+    #[inline]
+    pub(crate) fn passed_over(bytes: &[u8]) -> Option<(usize, Lsn)> {
+        let header = bytes.first_chunk::<HEADER_LEN>()?;
+        let body_len = checked_len(u32_at::<0>(header)).ok()?;
+        Some((body_len, Lsn(u64_at::<LSN_AT>(header))))
+    }
+
     /// The header at the start of `bytes`, if it can be one of a record behind a damaged one: of
     /// this epoch, with an LSN above `above` and at most `most`. All of that is asked before the
     /// checksum, because nearly every place that is tried is none.

@@ -268,6 +268,11 @@ pub fn fresh<P: PrimitiveStorageExt>() -> P {
     P::default()
 }
 
+/// A copy to apply changes to. Not named by `Clone`, so that a primitive without it is one error.
+pub fn copy_of<P: PrimitiveStorageExt>(base: &P) -> P {
+    base.clone()
+}
+
 /// A field made of the one that older sections have.
 pub fn convert<A, B>(how: fn(A) -> B, former: A) -> B {
     how(former)

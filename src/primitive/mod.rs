@@ -71,7 +71,7 @@ pub mod private {
     pub use super::guards::{
         Called, Claims, HandleOfPrimitive, HasOperations, IsHandle, Logged, NotResult,
         OperationError, Probe, ResultOf, Unregistered, WithoutHandle, assert_distinct,
-        build_deferred, changes_by, claims, convert, crate_of, fresh, is_named_as_claimed,
+        build_deferred, changes_by, claims, convert, copy_of, crate_of, fresh, is_named_as_claimed,
         is_registered_as_claimed, reason, rebuild, unknown_operation, update,
     };
     pub use super::lock::Lock;

@@ -19,6 +19,7 @@ use crate::primitive::{EntryAt, RecordAt};
 use crate::registry::PrimitiveRegistry;
 use crate::state::{RunRow, State};
 use crate::wal::Tail;
+use crate::wal::names::segment_path;
 use crate::wal::scan::{BadRecord, Record, SegmentReader, Step, Stop as ScanStop};
 
 use super::apply::{Bucket, Chunk, RunEvent, apply};
@@ -61,6 +62,7 @@ pub(super) fn replay(
         stopped_at: None,
         open_end: None,
     };
+    check_end(plan, found, start, chain)?;
     let needed: Vec<&PlannedSegment> =
         plan.segments.iter().filter(|segment| is_needed(segment, found, start, settings)).collect();
     let bytes_total =
@@ -129,6 +131,21 @@ fn apply_all(
     threads: usize,
 ) -> Result<()> {
     chunks.into_iter().try_for_each(|chunk| apply(state, chunk, segment, threads))
+}
+
+/// A segment that ends where the snapshot does must be the one that the snapshot was made of. It is not
+/// read, and the next one goes on from it.
+fn check_end(plan: &Plan, found: &Found, start: Lsn, chain: Option<u32>) -> Result<()> {
+    let Some(expected) = chain else { return Ok(()) };
+    for ends in plan.segments.iter().filter_map(|planned| found.segments.get(planned.found)) {
+        let Ok(footer) = &ends.footer else { continue };
+        if footer.last_lsn == start && footer.chain != expected {
+            let of = "chain, as the snapshot has it,";
+            let what = Damage::Checksum { of, found: footer.chain, expected };
+            return Err(Error::corrupt(&segment_path(ends.id), footer.records_end, what));
+        }
+    }
+    Ok(())
 }
 
 /// Sealed segments at or below the snapshot hold nothing new.

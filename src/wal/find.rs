@@ -11,7 +11,7 @@ use rkyv::util::AlignedVec;
 use super::failed;
 use super::names::{WAL_DIR, WalName, parse, segment_path};
 use super::scan::{SegmentEnds, SegmentReader, Step};
-use crate::disk::{DiskRef, FileRef, OpenMode, read_full_at};
+use crate::disk::{DiskRef, FileRef, read_full_at};
 use crate::error::{Damage, Error, Result};
 use crate::format::catalog::Catalog;
 use crate::format::record::{FRAME_LEN, HEADER_LEN, Place, RecordHeader};
@@ -147,14 +147,11 @@ fn unsealed(disk: &DiskRef, id: SegmentId) -> Result<Sought> {
 impl OpenSegment {
     fn open(disk: &DiskRef, sought: &Sought) -> Result<OpenSegment> {
         let path = segment_path(sought.id);
-        let ends = SegmentEnds::read(disk, sought.id)?;
-        let file = disk
-            .open(&path, OpenMode::Read)
-            .map_err(|source| failed(&**disk, "open", &path, 0, source))?;
-        let (index, records_end) = match (&sought.unsealed, &ends.footer) {
+        let (file, mut ends) = SegmentEnds::open(disk, sought.id)?;
+        let (index, records_end) = match (&sought.unsealed, &mut ends.footer) {
             // Sealed meanwhile, perhaps; the index is the same as far as it goes.
             (Some((index, end)), _) => (index.clone(), *end),
-            (None, Ok(footer)) => (footer.index.clone(), footer.records_end),
+            (None, Ok(footer)) => (std::mem::take(&mut footer.index), footer.records_end),
             (None, Err(damage)) => return Err(Error::corrupt(&path, ends.bytes, damage.clone())),
         };
         let start = (0, Lsn::ZERO);
@@ -185,16 +182,19 @@ impl OpenSegment {
                 self.read(disk, &path, (at + HEADER_LEN) as u64)?;
             }
             let rest = self.window.get(at..).unwrap_or_default();
+            if next < lsn
+                && let Some((body_len, found)) = RecordHeader::passed_over(rest)
+                && found == next
+            {
+                (at, next) = (at + FRAME_LEN + body_len, next.next());
+                continue;
+            }
             let found = RecordHeader::decode(rest, place).map_err(corrupt)?;
-            if found.lsn != next || next > lsn {
-                let (found, expected) = (found.lsn.0, next.0.min(lsn.0));
+            if found.lsn != lsn {
+                let (found, expected) = (found.lsn.0, next.0);
                 return Err(corrupt(Damage::Value { of: "LSN", found, expected }));
             }
             let behind = at + FRAME_LEN + found.body_len;
-            if found.lsn < lsn {
-                (at, next) = (behind, next.next());
-                continue;
-            }
             if self.window.len() < behind {
                 self.read(disk, &path, behind as u64)?;
             }

@@ -14,7 +14,7 @@ use rkyv::util::AlignedVec;
 use super::failed;
 use super::names::segment_path;
 use super::tail::Tail;
-use crate::disk::{DiskFile, DiskRef, OpenMode, read_full_at};
+use crate::disk::{DiskFile, DiskRef, FileRef, OpenMode, read_full_at};
 use crate::error::{Damage, Error, Result};
 use crate::format::record::{FRAME_LEN, HEADER_LEN, Place, RecordHeader, framed_len};
 use crate::format::segment::{
@@ -46,6 +46,11 @@ impl SegmentEnds {
     /// [`Error::Corrupt`] or [`Error::Version`] if the header is not good. A footer that is not good
     /// is no error here.
     pub(crate) fn read(disk: &DiskRef, id: SegmentId) -> Result<SegmentEnds> {
+        SegmentEnds::open(disk, id).map(|(_, ends)| ends)
+    }
+
+    /// The same, and the file, to read on in it.
+    pub(super) fn open(disk: &DiskRef, id: SegmentId) -> Result<(FileRef, SegmentEnds)> {
         let path = segment_path(id);
         let file = disk
             .open(&path, OpenMode::Read)
@@ -60,7 +65,7 @@ impl SegmentEnds {
         check_number(&header, id).map_err(|what| Error::corrupt(&path, 0, what))?;
         let header_len = start.whole_len() as u64;
         let footer = source.footer(&header, bytes)?;
-        Ok(SegmentEnds { id, bytes, header, header_len, footer })
+        Ok((file, SegmentEnds { id, bytes, header, header_len, footer }))
     }
 }
 

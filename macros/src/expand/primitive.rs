@@ -260,7 +260,7 @@ pub(super) fn expand(primitive: &Primitive, sound: bool) -> TokenStream {
                 base: &Self,
                 reader: &mut #krate::SectionReader<'_>,
             ) -> ::core::result::Result<Self, #krate::Reason> {
-                let #mutable loaded: Self = ::core::clone::Clone::clone(base);
+                let #mutable loaded: Self = #private::copy_of(base);
                 #(#change_loads)*
                 reader.finish()?;
                 ::core::result::Result::Ok(loaded)
