@@ -646,8 +646,7 @@ fn a_run_is_replayed_step_by_step_from_the_log_and_from_history_files() {
     assert_eq!(json_lines(&["replay", text(&db), name, "--steps"]), replayed);
     let deep = freehold(&["verify", text(&db), "--deep"]).expect(0).out;
     let runs = recording.steps.len() + 2;
-    let same =
-        format!("{runs} runs replayed from their own records, with the state that they have");
+    let same = format!("{runs} runs replayed, each with the state that it has");
     assert!(deep.lines().any(|line| line == same), "{deep}");
 }
 
