@@ -33,7 +33,8 @@ pub(crate) fn read_named(path: &Path) -> Result<(View, DatabaseId), Failure> {
 /// Opens a database that is there to look into its past, and changes nothing.
 pub(crate) fn open_to_read(path: &Path) -> Result<Database, Failure> {
     expect_database(path)?;
-    Ok(open(path, Options::new().read_only(true))?)
+    // That it is open only to be read is no news here.
+    Ok(open(path, Options::new().read_only(true).on_warning(|_, _| {}))?)
 }
 
 /// Opens a database that is there.

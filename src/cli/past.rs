@@ -24,6 +24,9 @@ use crate::replay::RunEntry;
 struct StepLine<'a> {
     step: usize,
     lsn: Lsn,
+    /// The record in which its operations were first logged, if that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin_lsn: Option<Lsn>,
     time: String,
     operations: Vec<OperationLine<'a>>,
 }
@@ -121,12 +124,13 @@ fn write_steps(
         let rows = log.catalog.get(&entry.type_id);
         name_of(rows, entry.told.wal_type, entry.told.version)
     };
-    let mut table = Table::new(&[
-        ("STEP", Side::Right),
-        ("LSN", Side::Right),
-        ("TIME", Side::Left),
-        ("OPERATIONS", Side::Left),
-    ]);
+    let copied = replay.steps().take(steps).any(|step| step.origin != step.lsn);
+    let mut columns = vec![("STEP", Side::Right), ("LSN", Side::Right)];
+    if copied {
+        columns.push(("ORIGIN", Side::Right));
+    }
+    columns.extend([("TIME", Side::Left), ("OPERATIONS", Side::Left)]);
+    let mut table = Table::new(&columns);
     let mut entries = log.entries.iter();
     for step in replay.steps().take(steps) {
         let of_step = entries.by_ref().take(step.operations);
@@ -139,12 +143,18 @@ fn write_steps(
                 OperationLine { primitive, operation, wal_type, version, bytes }
             });
             let operations = operations.collect();
-            let line = StepLine { step: step.step, lsn: step.lsn, time, operations };
+            let origin_lsn = (step.origin != step.lsn).then_some(step.origin);
+            let line = StepLine { step: step.step, lsn: step.lsn, origin_lsn, time, operations };
             serde_json::to_writer(&mut *out, &line)?;
             out.write_all(b"\n")?;
         } else {
             let operations = counted(of_step.map(named));
-            table.row(vec![step.step.to_string(), step.lsn.to_string(), time, operations]);
+            let mut cells = vec![step.step.to_string(), step.lsn.to_string()];
+            if copied {
+                cells.push(step.origin.to_string());
+            }
+            cells.extend([time, operations]);
+            table.row(cells);
         }
     }
     if !json {

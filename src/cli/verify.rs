@@ -94,7 +94,7 @@ fn compare_runs(arguments: &ListingArguments, out: &mut dyn Write) -> Result<boo
 fn write_runs(comparison: &RunsComparison, out: &mut dyn Write) -> Result<(), Failure> {
     let RunsComparison { same, cut, different, failed } = comparison;
     let replayed = count(*same as u64, "run", "runs");
-    writeln!(out, "{replayed} replayed from their own records, with the state that they have")?;
+    writeln!(out, "{replayed} replayed, each with the state that it has")?;
     if !cut.is_empty() {
         let cut = count(cut.len() as u64, "run", "runs");
         writeln!(out, "{cut} cannot be replayed: the history is not kept as far back")?;
@@ -170,7 +170,7 @@ mod tests {
         write_runs(&comparison, &mut out).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            "1,526 runs replayed from their own records, with the state that they have\n\
+            "1,526 runs replayed, each with the state that it has\n\
              1 run cannot be replayed: the history is not kept as far back\n\
              replaying run 2 does not give the state that it has\n\
              run 3 cannot be replayed: why\n"

@@ -245,7 +245,7 @@ impl fmt::Display for RecoveryReport {
             writeln!(f, "  snapshot not used: {damage}")?;
         }
         for damage in &self.damaged_history {
-            writeln!(f, "history file damaged: {damage}")?;
+            writeln!(f, "  history file damaged: {damage}")?;
         }
         for damage in &self.damaged_segments {
             writeln!(f, "  segment not needed and damaged: {damage}")?;

@@ -557,7 +557,8 @@ fn bundles(plan: &Plan, db: &Database, runs: &[Recorded<'_>]) -> Result<()> {
         let replayed = other.replay_run(imported)?;
         assert_eq!(content(&replayed.view()?)?, live, "{source} imported and replayed");
         let was = db.replay_run(run.run)?;
-        assert!(was.steps().eq(replayed.steps()), "steps of {source}");
+        let told = |step: freehold::Step| (step.origin, step.timestamp, step.operations);
+        assert!(was.steps().map(told).eq(replayed.steps().map(told)), "steps of {source}");
         row("imported elsewhere", spent, "equal, also replayed");
     }
     other.close()?;
