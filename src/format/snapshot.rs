@@ -427,7 +427,7 @@ mod tests {
         longer.put_u32(crc);
         let of = "length of a snapshot's header";
         let damage = Damage::Value { of, found: len.into(), expected: HEADER_LEN as u64 };
-        assert_eq!(SnapshotHeader::decode(&longer), Err(damage.into()));
+        assert_eq!(SnapshotHeader::decode(&longer, FileKind::Snapshot), Err(damage.into()));
     }
 
     #[test]
