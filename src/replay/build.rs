@@ -34,11 +34,11 @@ pub(crate) fn build<'e>(
     let mut built = Built { run: RunState::default(), detached: Vec::new() };
     for (type_id, mut entries) in by_type {
         let logged: Vec<LoggedEntry<'_>> = entries.iter().map(|entry| entry.logged()).collect();
-        let linked = match log.catalog.get(&type_id) {
-            Some(row) => linked_primitive(registry, row, &logged)?,
-            None => None,
+        let Some(row) = log.catalog.get(&type_id) else {
+            let wal_type = logged.first().map_or(0, |entry| entry.wal_type);
+            return Err(Error::reject(Damage::UnknownWalType { wal_type }));
         };
-        let Some(index) = linked else {
+        let Some(index) = linked_primitive(registry, row, &logged)? else {
             built.detached.append(&mut entries);
             continue;
         };

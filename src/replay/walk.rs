@@ -53,12 +53,14 @@ impl Sources {
             return pack.part(run, lsn);
         }
         let Some(found) = self.finder.record(lsn)? else { return Ok(None) };
+        let is_known = matches!(&self.types, Some((segment, _)) if *segment == found.segment);
+        // The segment of the last run's beginning may be that of this one's end.
+        if !is_known || log.catalog.is_empty() {
+            log.note_catalog(found.catalog);
+        }
         let types = match &self.types {
-            Some((segment, types)) if *segment == found.segment => types,
-            _ => {
-                log.note_catalog(found.catalog);
-                &self.types.insert((found.segment, types_of(found.catalog))).1
-            }
+            Some((_, types)) if is_known => types,
+            _ => &self.types.insert((found.segment, types_of(found.catalog))).1,
         };
         let at = (found.header.lsn, found.header.timestamp);
         let place = (segment_path(found.segment), found.offset);
