@@ -336,10 +336,14 @@ impl SegmentFooter {
             let (found, most) = (rows.into(), left as u64);
             return Err(Damage::TooLarge { of: "index row count", found, most });
         }
-        let mut index = Vec::with_capacity(left);
-        for _ in 0..rows {
-            index.push((Lsn(cursor.u64("LSN of an index row")?), cursor.u64("index offset")?));
-        }
+        let rows = cursor.bytes(rows as usize * INDEX_ROW_LEN, "index")?;
+        let u64_at = |row: &[u8], at| row.get(at..).and_then(|bytes| bytes.first_chunk().copied());
+        let row = |row: &[u8]| {
+            let number = |at| u64::from_le_bytes(u64_at(row, at).unwrap_or_default());
+            (Lsn(number(0)), number(8))
+        };
+        // In one go: there are thousands, and every opening reads them.
+        let index = rows.chunks_exact(INDEX_ROW_LEN).map(row).collect();
         let found_len = cursor.u32("footer length")?;
         let covered = bytes.get(..cursor.position()).unwrap_or_default();
         let found = footer_crc(salt, covered);

@@ -15,8 +15,11 @@ use crate::disk::{DiskRef, FileRef, read_full_at};
 use crate::error::{Damage, Error, Result};
 use crate::format::catalog::Catalog;
 use crate::format::record::{FRAME_LEN, HEADER_LEN, Place, RecordHeader};
-use crate::format::segment::{INDEX_STRIDE_BYTES, SegmentHeader};
+use crate::format::segment::SegmentHeader;
 use crate::id::{Lsn, SegmentId};
+
+/// How much is read at once.
+const READ_BYTES: usize = 4 << 10;
 
 /// The segments in which records are looked for.
 pub(crate) struct Finder {
@@ -166,12 +169,9 @@ impl OpenSegment {
             Some((first, offset)) => (*offset, *first),
             None => (self.ends.header_len, self.ends.header.first_lsn),
         };
-        let end = self.index.get(row).map_or(self.records_end, |(_, offset)| *offset);
-        if self.start != begin || self.window.is_empty() {
+        if self.start != begin {
             self.start = begin;
-            // The last record before the next row may be long, and its length is not yet known.
-            let len = end.saturating_sub(begin.0).min(2 * INDEX_STRIDE_BYTES);
-            self.read(disk, &path, len)?;
+            self.window.clear();
         }
         let (mut at, mut next) = (0_usize, begin.1);
         loop {
@@ -179,7 +179,7 @@ impl OpenSegment {
             let place = Place { salt, segment, offset };
             let corrupt = |what| Error::corrupt(&path, offset, what);
             if self.window.len() < at + HEADER_LEN {
-                self.read(disk, &path, (at + HEADER_LEN) as u64)?;
+                self.read(disk, &path, at + HEADER_LEN)?;
             }
             let rest = self.window.get(at..).unwrap_or_default();
             if next < lsn
@@ -196,7 +196,7 @@ impl OpenSegment {
             }
             let behind = at + FRAME_LEN + found.body_len;
             if self.window.len() < behind {
-                self.read(disk, &path, behind as u64)?;
+                self.read(disk, &path, behind)?;
             }
             let rest = self.window.get(at..).unwrap_or_default();
             let body = found.body(rest).map_err(corrupt)?;
@@ -205,15 +205,19 @@ impl OpenSegment {
         }
     }
 
-    /// Reads the first `len` bytes of the window, as far as there are records.
-    fn read(&mut self, disk: &DiskRef, path: &Path, len: u64) -> Result<()> {
+    /// Reads on until the window has `len` bytes, and a little more, as far as there are records.
+    fn read(&mut self, disk: &DiskRef, path: &Path, len: usize) -> Result<()> {
         let most = self.records_end.saturating_sub(self.start.0);
-        let len = usize::try_from(len.min(most)).unwrap_or(usize::MAX);
-        self.window.clear();
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let (have, len) = (self.window.len(), len.next_multiple_of(READ_BYTES).min(most));
+        if len <= have {
+            return Ok(());
+        }
         self.window.resize(len, 0);
-        let read = read_full_at(&*self.file, &mut self.window, self.start.0);
+        let behind = self.window.get_mut(have..).unwrap_or_default();
+        let read = read_full_at(&*self.file, behind, self.start.0 + have as u64);
         let read = read.map_err(|source| failed(&**disk, "read", path, 0, source))?;
-        self.window.resize(read.min(len), 0);
+        self.window.resize((have + read).min(len), 0);
         Ok(())
     }
 }
