@@ -206,8 +206,10 @@ fn options() -> Options {
         .snapshots_kept(1)
 }
 
-/// What a run is, wherever it is.
-fn content(run: &RunView) -> freehold::Result<Vec<(u8, u64, u64)>> {
+/// What a run is, wherever it is: type ID, rows and digest of each primitive.
+type Content = Vec<(u8, u64, u64)>;
+
+fn content(run: &RunView) -> freehold::Result<Content> {
     let digests = run.digest()?;
     Ok(digests.iter().map(|digest| (digest.type_id, digest.rows, digest.digest)).collect())
 }
@@ -273,16 +275,10 @@ fn replay(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-fn replayed(
-    db: &Database,
-    agent: RunId,
-    live: &[(u8, u64, u64)],
-    whole: Spent,
-    from: &str,
-) -> Result<()> {
+fn replayed(db: &Database, agent: RunId, live: &Content, whole: Spent, from: &str) -> Result<()> {
     let once = || db.replay_run(agent).and_then(|replay| replay.view());
     let (view, cold) = timed(once);
-    assert_eq!(content(&view?)?, live, "the run replayed");
+    assert_eq!(&content(&view?)?, live, "the run replayed");
     let warm = best(|| once().map(drop));
     for (what, spent) in [("first", cold), ("again", warm)] {
         let ratio = |of: fn(Spent) -> Duration| of(whole).as_secs_f64() / of(spent).as_secs_f64();
@@ -407,7 +403,7 @@ struct Recorded<'a> {
     steps: Vec<(StepLine, &'a str)>,
     run: RunId,
     /// After which steps the state is noted, and what it was, by the record.
-    noted: BTreeMap<usize, Option<(Lsn, Vec<(u8, u64, u64)>)>>,
+    noted: BTreeMap<usize, Option<(Lsn, Content)>>,
 }
 
 fn recorded(plan: &Plan, folder: &Path) -> Result<()> {
