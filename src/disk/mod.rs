@@ -72,6 +72,9 @@ pub trait Disk: Send + Sync + 'static {
     /// `fsync` of a directory: makes the names created, renamed and removed in it durable. `""` is
     /// the database's own, `".."` the one that holds the database's own name.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// `getrandom`: fills `bytes`. What tells databases and segments apart comes from here.
+    fn random(&self, bytes: &mut [u8]) -> io::Result<()>;
 }
 
 /// An open file.

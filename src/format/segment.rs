@@ -14,7 +14,7 @@ use crate::format::catalog::Catalog;
 use crate::format::cursor::{Cursor, Put, pad_to_8, padded_to_8};
 use crate::format::layout::{Field, offset_of, width_of_all};
 use crate::format::version::{
-    FEATURES_FIELD, FORMAT_VERSION, Features, HeaderError, check_version,
+    FEATURES_FIELD, FORMAT_VERSION, Features, HeaderError, check_magic, check_version,
 };
 use crate::id::{DatabaseId, Epoch, Lsn, SegmentId};
 
@@ -92,7 +92,8 @@ pub(crate) const LAYOUTS: &[(&str, &str, &[Field])] = &[
     (
         "Header of a segment",
         "Followed by the catalog and zeros to the next multiple of 8, where the first record \
-         starts. The CRC32 of the catalog covers these zeros too.",
+         starts. The CRC32 of the catalog covers these zeros too. In every version magic, format \
+         version and the header's CRC32 stand here.",
         HEADER,
     ),
     (
@@ -137,7 +138,8 @@ impl HeaderStart {
     /// Reads the first [`HEADER_LEN`] bytes of a file.
     pub(crate) fn decode(bytes: &[u8]) -> Result<HeaderStart, HeaderError> {
         let mut cursor = Cursor::new(bytes);
-        check_version(&mut cursor, MAGIC, "magic of a segment")?;
+        check_magic(&mut cursor, MAGIC, "magic of a segment")?;
+        let version = cursor.u32("format version")?;
         let catalog_len = cursor.u32("catalog length")?;
         let features = Features::decode(&mut cursor)?;
         let database = DatabaseId(cursor.array("database")?);
@@ -153,9 +155,7 @@ impl HeaderStart {
         if found != expected {
             return Err(Damage::Checksum { of: "segment header", found, expected }.into());
         }
-        if features.unknown_incompatible() != 0 {
-            return Err(HeaderError::Features { unknown: features.unknown_incompatible() });
-        }
+        check_version(version, &features)?;
         let catalog_len = match usize::try_from(catalog_len) {
             Ok(len) if len <= CATALOG_BYTES_MAX => len,
             _ => {

@@ -21,7 +21,9 @@ use crate::format::layout::{Field, width_of_all};
 use crate::format::section::check_crc;
 #[cfg(test)]
 use crate::format::section::{BLOCK_ROW, INSTANCE_ROW, SECTION_HEADER, SECTION_ROW};
-use crate::format::version::{FEATURES_FIELD, FORMAT_VERSION, Features, HeaderError};
+use crate::format::version::{
+    FEATURES_FIELD, FORMAT_VERSION, Features, HeaderError, check_magic, check_version,
+};
 use crate::id::{DatabaseId, Epoch, Lsn, RunId, Timestamp};
 
 pub use crate::format::section::SnapshotSectionHeader;
@@ -186,8 +188,7 @@ impl SnapshotHeader {
 
     /// Decodes the header at the start of `bytes`, the first of the file.
     ///
-    /// The checksum comes before the version, so that a flipped bit is not taken for another
-    /// version; hence its place is the same in every version.
+    /// In every version the checksum is the header's last field.
     pub(crate) fn decode(bytes: &[u8], kind: FileKind) -> Result<SnapshotHeader, HeaderError> {
         let mut cursor = Cursor::new(bytes);
         check_magic(&mut cursor, kind.magic(), "magic of a snapshot")?;
@@ -204,13 +205,8 @@ impl SnapshotHeader {
         let expected = Cursor::new(bytes.get(checked_len..).unwrap_or_default())
             .u32("checksum of a snapshot's header")?;
         check_crc("snapshot header", checked, expected)?;
-        if version != FORMAT_VERSION {
-            return Err(HeaderError::Version { found: version });
-        }
         let features = Features::decode(&mut cursor)?;
-        if features.unknown_incompatible() != 0 {
-            return Err(HeaderError::Features { unknown: features.unknown_incompatible() });
-        }
+        check_version(version, &features)?;
         let database = DatabaseId(cursor.array("database of a snapshot")?);
         let first_lsn = Lsn(cursor.u64("first LSN of a snapshot")?);
         let lsn = Lsn(cursor.u64("LSN of a snapshot")?);
@@ -336,16 +332,6 @@ impl RunRow {
         let (is_fork, is_gone) = (flags & 1 != 0, flags & 2 != 0);
         Ok(RunRow { run, parent, created_lsn, last_lsn, is_fork, is_gone, name })
     }
-}
-
-fn check_magic(cursor: &mut Cursor<'_>, magic: [u8; 8], of: &'static str) -> Result<(), Damage> {
-    let found = cursor.array::<8>(of)?;
-    if found == magic {
-        return Ok(());
-    }
-    // As a person sees it in a dump: the first byte first.
-    let (found, expected) = (u64::from_be_bytes(found), u64::from_be_bytes(magic));
-    Err(Damage::Value { of, found, expected })
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! Which files this build can read: the format's version and the feature words.
 //!
-//! - Version 0 is a draft: only the build that wrote such a file opens it.
+//! - A build reads the version that it writes and all before it. Version 0 was the draft: no build
+//!   reads it any more.
+//! - A header's checksum stands at the same place in every version, and is compared before the
+//!   version, so that a flipped bit is not taken for another version.
 //! - An unknown bit in `incompatible` refuses the file; one in `read_only_compatible` refuses to
 //!   write; one in `compatible` changes nothing.
 
@@ -11,7 +14,7 @@ use crate::format::cursor::{Cursor, Put};
 use crate::format::layout::Field;
 
 /// The version of the file format that this build writes, and the highest it reads.
-pub(crate) const FORMAT_VERSION: u32 = 0;
+pub(crate) const FORMAT_VERSION: u32 = 1;
 
 /// The feature words as every file's header holds them.
 pub(crate) const FEATURES_FIELD: Field =
@@ -119,20 +122,29 @@ pub(crate) fn reads(supported: u32, found: u32) -> bool {
     found == supported || (found != 0 && found < supported)
 }
 
-/// Compares magic and version, which stand first in every header of every version.
-pub(crate) fn check_version(
+/// Reads what stands first in every header of every version.
+pub(crate) fn check_magic(
     cursor: &mut Cursor<'_>,
     magic: [u8; 8],
     of: &'static str,
-) -> Result<(), HeaderError> {
+) -> Result<(), Damage> {
     let found = cursor.array::<8>(of)?;
-    if found != magic {
-        let (found, expected) = (u64::from_be_bytes(found), u64::from_be_bytes(magic));
-        return Err(Damage::Value { of, found, expected }.into());
+    if found == magic {
+        return Ok(());
     }
-    match cursor.u32("format version")? {
-        found if reads(FORMAT_VERSION, found) => Ok(()),
-        found => Err(HeaderError::Version { found }),
+    // As a person sees it in a dump: the first byte first.
+    let (found, expected) = (u64::from_be_bytes(found), u64::from_be_bytes(magic));
+    Err(Damage::Value { of, found, expected })
+}
+
+/// Refuses what is in a header whose checksum is right, unless this build reads such files.
+pub(crate) fn check_version(version: u32, features: &Features) -> Result<(), HeaderError> {
+    if !reads(FORMAT_VERSION, version) {
+        return Err(HeaderError::Version { found: version });
+    }
+    match features.unknown_incompatible() {
+        0 => Ok(()),
+        unknown => Err(HeaderError::Features { unknown }),
     }
 }
 
@@ -144,7 +156,6 @@ mod tests {
     fn older_versions_are_read_but_for_the_draft() {
         let read: Vec<u32> = (0..=4).filter(|found| reads(3, *found)).collect();
         assert_eq!(read, [1, 2, 3]);
-        assert!(reads(0, 0) && !reads(0, 1) && !reads(1, 0));
     }
 
     #[test]
@@ -159,13 +170,21 @@ mod tests {
 
     #[test]
     fn another_version_is_no_damage() {
-        let mut bytes = b"FREEHOLD".to_vec();
-        bytes.put_u32(FORMAT_VERSION + 1);
-        let refused = check_version(&mut Cursor::new(&bytes), *b"FREEHOLD", "magic");
-        assert_eq!(refused, Err(HeaderError::Version { found: FORMAT_VERSION + 1 }));
-        let refused = check_version(&mut Cursor::new(&bytes), *b"freehold", "magic");
-        assert!(matches!(refused, Err(HeaderError::Damage(Damage::Value { .. }))));
+        let known = Features::default();
+        assert_eq!(check_version(FORMAT_VERSION, &known), Ok(()));
+        for found in [0, FORMAT_VERSION + 1] {
+            let refused = check_version(found, &known);
+            assert_eq!(refused, Err(HeaderError::Version { found }));
+        }
+        let features = Features { compatible: 1, read_only_compatible: 2, incompatible: 0 };
+        assert_eq!(check_version(FORMAT_VERSION, &features), Ok(()));
+        let features = Features { incompatible: 4, ..features };
+        let refused = check_version(FORMAT_VERSION, &features);
+        assert_eq!(refused, Err(HeaderError::Features { unknown: 4 }));
+        let mut cursor = Cursor::new(b"freehold");
+        let refused = check_magic(&mut cursor, *b"FREEHOLD", "magic");
+        assert!(matches!(refused, Err(Damage::Value { .. })));
         let refused = HeaderError::Version { found: 9 }.into_error(Path::new("wal/000001.wal"));
-        assert_eq!(refused.to_string(), "wal/000001.wal: version 9, this build reads 0");
+        assert_eq!(refused.to_string(), "wal/000001.wal: version 9, this build reads 1");
     }
 }

@@ -84,13 +84,13 @@ pub(super) fn repair(
         LogStart {
             database: match last {
                 Some(last) => last.header.database,
-                None => DatabaseId(random()?),
+                None => DatabaseId(random(disk)?),
             },
             epoch: last.map_or(Epoch(0), |last| last.header.epoch).next(),
             segment: last.map_or(SegmentId(0), |last| last.id).next(),
             first_lsn: recovered.state.lsn.next(),
             previous_chain: recovered.chain,
-            salt_seed: u64::from_le_bytes(random()?),
+            salt_seed: u64::from_le_bytes(random(disk)?),
             segment_bytes: settings.segment_bytes,
             sealed,
             mark_sequence: look.found.mark.map_or(0, |mark| mark.sequence),
@@ -146,12 +146,12 @@ pub(crate) fn found(disk: &DiskRef, last: Lsn) -> Result<Log> {
     let log = Log::create(
         disk.clone(),
         LogStart {
-            database: DatabaseId(random()?),
+            database: DatabaseId(random(disk)?),
             epoch: Epoch(1),
             segment: SegmentId(1),
             first_lsn: last.next(),
             previous_chain: 0,
-            salt_seed: u64::from_le_bytes(random()?),
+            salt_seed: u64::from_le_bytes(random(disk)?),
             // Its one segment of this opening has no record.
             segment_bytes: 0,
             sealed: Vec::new(),
@@ -185,10 +185,10 @@ fn make_snapshot_directory(disk: &DiskRef) -> Result<()> {
     snapshot::sync_directory(disk)
 }
 
-fn random<const N: usize>() -> Result<[u8; N]> {
+fn random<const N: usize>(disk: &DiskRef) -> Result<[u8; N]> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        Error::io("draw random bytes", Path::new(""), io::Error::other(error.to_string()))
-    })?;
+    let root = Path::new("");
+    let failed = |source| Error::io("draw random bytes", &disk.full_path(root), source);
+    disk.random(&mut bytes).map_err(failed)?;
     Ok(bytes)
 }

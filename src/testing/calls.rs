@@ -27,6 +27,7 @@ pub enum CallKind {
     Rename,
     Remove,
     SyncDir,
+    Random,
     Size,
     Read,
     Write,
@@ -308,6 +309,13 @@ impl Disk for SimDisk {
             }
             inner.directory_at(dir)?;
             Ok(((), Some(Change::SyncDir { dir: dir.into() })))
+        })
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
+        self.call(Call::new(CallKind::Random, Path::new("")), |inner, _| {
+            bytes.fill_with(|| inner.entropy.next_u64() as u8);
+            Ok(((), None))
         })
     }
 }

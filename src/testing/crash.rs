@@ -31,11 +31,14 @@ pub enum Survival {
 pub struct CrashPoint {
     before: u64,
     platter: Platter,
+    /// What the disks after it draw comes from here: never what the disk before it drew.
+    seed: Random,
 }
 
 impl CrashPoint {
-    pub(super) fn new(before: u64, platter: Platter) -> CrashPoint {
-        CrashPoint { before, platter }
+    /// `seed` is that of the disk that is crashed.
+    pub(super) fn new(before: u64, platter: Platter, seed: &Random) -> CrashPoint {
+        CrashPoint { before, platter, seed: seed.part(2).part(before) }
     }
 
     /// The number of the first call that is not made any more.
@@ -54,14 +57,14 @@ impl CrashPoint {
     #[must_use]
     pub fn disk(&self, survival: Survival) -> SimDisk {
         let mut chooser = Chooser::of(survival, &self.platter);
-        SimDisk::holding(self.platter.survivors(&mut chooser), self.before)
+        SimDisk::holding(self.platter.survivors(&mut chooser), self.seed.clone())
     }
 
     /// The disk as the next process finds it if only this one ended: what is unsynced can be read
     /// and is still unsynced.
     #[must_use]
     pub fn disk_after_kill(&self) -> SimDisk {
-        SimDisk::holding(self.platter.clone(), self.before)
+        SimDisk::holding(self.platter.clone(), self.seed.clone())
     }
 
     /// Every choice, if there are at most `most`; else nothing, everything, and as many seeded
@@ -79,7 +82,11 @@ impl CrashPoint {
 }
 
 /// Goes through a history again and stops wherever the disk is about to change, and at its end.
-pub(super) fn crash_points(base: Platter, calls: Vec<Call>) -> impl Iterator<Item = CrashPoint> {
+pub(super) fn crash_points(
+    base: Platter,
+    calls: Vec<Call>,
+    seed: Random,
+) -> impl Iterator<Item = CrashPoint> {
     let mut platter = base;
     let end = calls.len() as u64;
     let mut calls = (0u64..).zip(calls);
@@ -90,7 +97,7 @@ pub(super) fn crash_points(base: Platter, calls: Vec<Call>) -> impl Iterator<Ite
         }
         for (number, call) in calls.by_ref() {
             if !call.changes.is_empty() {
-                let point = CrashPoint::new(number, platter.clone());
+                let point = CrashPoint::new(number, platter.clone(), &seed);
                 for change in &call.changes {
                     platter.apply(number, change);
                 }
@@ -98,7 +105,7 @@ pub(super) fn crash_points(base: Platter, calls: Vec<Call>) -> impl Iterator<Ite
             }
         }
         ended = true;
-        Some(CrashPoint::new(end, platter.clone()))
+        Some(CrashPoint::new(end, platter.clone(), &seed))
     })
 }
 

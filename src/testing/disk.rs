@@ -99,7 +99,12 @@ pub(super) struct Inner {
     /// The platter before the first of `calls`.
     base: Platter,
     pub(super) calls: Vec<Call>,
+    /// Where all that is random here comes from.
+    seed: Random,
+    /// What failing syncs lose.
     pub(super) random: Random,
+    /// What [`Disk::random`](crate::disk::Disk::random) draws.
+    pub(super) entropy: Random,
     pub(super) off: bool,
     pub(super) crash_before: Option<u64>,
     pub(super) failures: Vec<(Which, Failure)>,
@@ -116,15 +121,17 @@ impl SimDisk {
     /// An empty disk. Its root directory is there and durable.
     #[must_use]
     pub fn new(seed: u64) -> SimDisk {
-        SimDisk::holding(Platter::default(), seed)
+        SimDisk::holding(Platter::default(), Random::new(seed))
     }
 
-    pub(super) fn holding(platter: Platter, seed: u64) -> SimDisk {
+    pub(super) fn holding(platter: Platter, seed: Random) -> SimDisk {
         let inner = Inner {
             base: platter.clone(),
             platter,
             calls: Vec::new(),
-            random: Random::new(seed),
+            random: seed.part(0),
+            entropy: seed.part(1),
+            seed,
             off: false,
             crash_before: None,
             failures: Vec::new(),
@@ -177,26 +184,22 @@ impl SimDisk {
     #[must_use]
     pub fn crash_point(&self) -> CrashPoint {
         let inner = self.inner();
-        CrashPoint::new(inner.calls.len() as u64, inner.platter.clone())
+        CrashPoint::new(inner.calls.len() as u64, inner.platter.clone(), &inner.seed)
     }
 
     /// Every moment since this disk was made at which it was about to change, and the present one.
     /// Between two of them the power may fail at any time and nothing else is found.
     pub fn crash_points(&self) -> impl Iterator<Item = CrashPoint> + use<> {
         let inner = self.inner();
-        crash_points(inner.base.clone(), inner.calls.clone())
+        crash_points(inner.base.clone(), inner.calls.clone(), inner.seed.clone())
     }
 
     /// The disk as the next process finds it after this one was killed: what is unsynced can be
     /// read and is still unsynced. Failures that were planned are not carried over.
     #[must_use]
     pub fn after_kill(&self) -> SimDisk {
-        let (platter, unreadable, seed) = {
-            let mut inner = self.inner();
-            (inner.platter.clone(), inner.unreadable.clone(), inner.random.next_u64())
-        };
-        let disk = SimDisk::holding(platter, seed);
-        disk.inner().unreadable = unreadable;
+        let disk = self.crash_point().disk_after_kill();
+        disk.inner().unreadable = self.inner().unreadable.clone();
         disk
     }
 

@@ -128,6 +128,10 @@ impl Disk for MemoryDisk {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.call("sync", dir).map(|_| ())
     }
+
+    fn random(&self, _: &mut [u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 struct MemoryFile {
