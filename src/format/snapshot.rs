@@ -22,7 +22,8 @@ use crate::format::section::check_crc;
 #[cfg(test)]
 use crate::format::section::{BLOCK_ROW, INSTANCE_ROW, SECTION_HEADER, SECTION_ROW};
 use crate::format::version::{
-    FEATURES_FIELD, FORMAT_VERSION, Features, HeaderError, check_magic, check_version,
+    FEATURES_FIELD, Features, Front, HeaderError, RELEASE, RELEASE_FIELD, begin_header,
+    check_magic, decode_front, end_header,
 };
 use crate::id::{DatabaseId, Epoch, Lsn, RunId, Timestamp};
 
@@ -54,7 +55,8 @@ impl FileKind {
     }
 }
 
-const HEADER: &[Field] = &[
+/// The header.
+pub(crate) const HEADER: &[Field] = &[
     ("magic: `FREESNAP`, `FREEHIST` or `FREEBNDL`", 8),
     ("format version", 4),
     ("header length", 4),
@@ -65,7 +67,7 @@ const HEADER: &[Field] = &[
     ("timestamp of that record", 8),
     ("chain checksum behind that record", 4),
     ("epoch of the writer", 4),
-    ("reserved, zero", 4),
+    RELEASE_FIELD,
     ("CRC32 of the header so far", 4),
 ];
 
@@ -115,12 +117,7 @@ const _: () = assert!(TRAILER_LEN == 48 && RUN_ROW_LEN == 48);
 /// The tables for the document.
 #[cfg(test)]
 pub(crate) const LAYOUTS: &[(&str, &str, &[Field])] = &[
-    (
-        "Header of a snapshot",
-        "At the first byte. In every version magic, format version and header length stand here, \
-         and the header ends in its CRC32.",
-        HEADER,
-    ),
+    ("Header of a snapshot", "At the first byte.", HEADER),
     ("Header of a section", "Right before the data, which is aligned to 64.", SECTION_HEADER),
     ("Row of a block index", "Behind the last block of a section.", BLOCK_ROW),
     ("Row of an instance table", "Behind the block index.", INSTANCE_ROW),
@@ -162,64 +159,37 @@ pub(crate) struct SnapshotHeader {
 }
 
 impl SnapshotHeader {
-    /// The header's own checksum, which the trailer repeats.
-    pub(crate) fn crc(&self) -> u32 {
-        let bytes = self.encode();
-        crc32fast::hash(bytes.get(..HEADER_LEN - 4).unwrap_or_default())
-    }
-
+    /// The header, which ends in its checksum.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(HEADER_LEN);
-        bytes.put_bytes(&self.kind.magic());
-        bytes.put_u32(FORMAT_VERSION);
-        bytes.put_len_u32(HEADER_LEN);
-        self.features.encode(&mut bytes);
+        let mut bytes = begin_header(self.kind.magic(), HEADER_LEN, &self.features);
         bytes.put_bytes(&self.database.0);
         bytes.put_u64(self.first_lsn.0);
         bytes.put_u64(self.lsn.0);
         bytes.put_u64(self.timestamp.0);
         bytes.put_u32(self.chain);
         bytes.put_u32(self.epoch.0);
-        bytes.put_u32(0);
-        let crc = crc32fast::hash(&bytes);
-        bytes.put_u32(crc);
+        bytes.put_bytes(&RELEASE);
+        end_header(&mut bytes);
         bytes
     }
 
-    /// Decodes the header at the start of `bytes`, the first of the file.
-    ///
-    /// In every version the checksum is the header's last field.
-    pub(crate) fn decode(bytes: &[u8], kind: FileKind) -> Result<SnapshotHeader, HeaderError> {
-        let mut cursor = Cursor::new(bytes);
-        check_magic(&mut cursor, kind.magic(), "magic of a snapshot")?;
-        let version = cursor.u32("format version")?;
-        let found = cursor.u32("length of a snapshot's header")?;
-        let len = usize::try_from(found).unwrap_or(usize::MAX);
-        let checked_len = len.saturating_sub(4);
-        let checked =
-            bytes.get(..checked_len).filter(|_| len >= HEADER_LEN).ok_or(Damage::TooLarge {
-                of: "length of a snapshot's header",
-                found: found.into(),
-                most: bytes.len() as u64,
-            })?;
-        let expected = Cursor::new(bytes.get(checked_len..).unwrap_or_default())
-            .u32("checksum of a snapshot's header")?;
-        check_crc("snapshot header", checked, expected)?;
-        let features = Features::decode(&mut cursor)?;
-        check_version(version, &features)?;
+    /// Decodes the header at the start of `bytes`, the first of the file, and says how long it is and
+    /// what its checksum is, which the trailer repeats.
+    pub(crate) fn decode(
+        bytes: &[u8],
+        kind: FileKind,
+    ) -> Result<(SnapshotHeader, usize, u32), HeaderError> {
+        let front = decode_front(bytes, kind.magic(), HEADER_LEN)?;
+        let Front { features, len, crc, rest: mut cursor } = front;
         let database = DatabaseId(cursor.array("database of a snapshot")?);
         let first_lsn = Lsn(cursor.u64("first LSN of a snapshot")?);
         let lsn = Lsn(cursor.u64("LSN of a snapshot")?);
         let timestamp = Timestamp(cursor.u64("timestamp of a snapshot")?);
         let chain = cursor.u32("chain checksum of a snapshot")?;
         let epoch = Epoch(cursor.u32("epoch of a snapshot")?);
-        cursor.zeros(4, "reserved bytes of a snapshot's header")?;
-        if len != HEADER_LEN {
-            let expected = HEADER_LEN as u64;
-            let of = "length of a snapshot's header";
-            return Err(Damage::Value { of, found: found.into(), expected }.into());
-        }
-        Ok(SnapshotHeader { kind, features, database, first_lsn, lsn, timestamp, chain, epoch })
+        let header =
+            SnapshotHeader { kind, features, database, first_lsn, lsn, timestamp, chain, epoch };
+        Ok((header, len, crc))
     }
 }
 
@@ -337,6 +307,7 @@ impl RunRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::version::{FORMAT_VERSION, tests::lengthened};
 
     fn header() -> SnapshotHeader {
         SnapshotHeader {
@@ -355,9 +326,10 @@ mod tests {
     fn a_header_comes_back_also_when_more_stands_behind_it() {
         let mut bytes = header().encode();
         assert_eq!(bytes.len(), HEADER_LEN);
-        assert_eq!(bytes[HEADER_LEN - 4..], header().crc().to_le_bytes());
+        let crc = crc32fast::hash(&bytes[..HEADER_LEN - 4]);
         bytes.extend_from_slice(&[0xff; 100]);
-        assert_eq!(SnapshotHeader::decode(&bytes, FileKind::Snapshot), Ok(header()));
+        let decoded = SnapshotHeader::decode(&bytes, FileKind::Snapshot);
+        assert_eq!(decoded, Ok((header(), HEADER_LEN, crc)));
         for len in 0..HEADER_LEN {
             let short = SnapshotHeader::decode(&bytes[..len], FileKind::Snapshot);
             assert!(matches!(short, Err(HeaderError::Damage(_))), "{len}");
@@ -370,50 +342,18 @@ mod tests {
             let header = SnapshotHeader { kind, ..header() };
             for expected in FileKind::ALL {
                 let decoded = SnapshotHeader::decode(&header.encode(), expected);
-                assert_eq!(decoded.ok(), (kind == expected).then(|| header.clone()));
+                let decoded = decoded.ok().map(|(header, ..)| header);
+                assert_eq!(decoded, (kind == expected).then(|| header.clone()));
             }
         }
     }
 
     #[test]
-    fn a_flipped_bit_in_the_version_is_damage_and_a_newer_version_with_a_longer_header_is_none() {
-        let mut bytes = header().encode();
-        bytes[8] ^= 1;
-        let damage = Damage::Checksum {
-            of: "snapshot header",
-            found: crc32fast::hash(&bytes[..HEADER_LEN - 4]),
-            expected: header().crc(),
-        };
-        assert_eq!(
-            SnapshotHeader::decode(&bytes, FileKind::Snapshot),
-            Err(HeaderError::Damage(damage))
-        );
-
-        let mut newer = header().encode();
-        newer[8..12].copy_from_slice(&9u32.to_le_bytes());
-        newer[12..16].copy_from_slice(&200u32.to_le_bytes());
-        newer.resize(196, 0xab);
-        let crc = crc32fast::hash(&newer);
-        newer.put_u32(crc);
-        newer.resize(1_000, 0);
-        assert_eq!(
-            SnapshotHeader::decode(&newer, FileKind::Snapshot),
-            Err(HeaderError::Version { found: 9 })
-        );
-    }
-
-    #[test]
-    fn a_longer_header_of_this_version_is_damage_though_its_checksum_is_right() {
-        let mut longer = header().encode();
-        longer.truncate(HEADER_LEN - 4);
-        let len = HEADER_LEN as u32 + 8;
-        longer[12..16].copy_from_slice(&len.to_le_bytes());
-        longer.put_u64(0);
-        let crc = crc32fast::hash(&longer);
-        longer.put_u32(crc);
-        let of = "length of a snapshot's header";
-        let damage = Damage::Value { of, found: len.into(), expected: HEADER_LEN as u64 };
-        assert_eq!(SnapshotHeader::decode(&longer, FileKind::Snapshot), Err(damage.into()));
+    fn a_header_that_a_later_build_made_longer_is_read_as_far_as_it_is_known() {
+        let longer = lengthened(header().encode(), HEADER_LEN, FORMAT_VERSION);
+        let (decoded, len, crc) = SnapshotHeader::decode(&longer, FileKind::Snapshot).unwrap();
+        assert_eq!((decoded, len), (header(), longer.len()));
+        assert_eq!(crc.to_le_bytes(), longer[len - 4..]);
     }
 
     #[test]
