@@ -15,7 +15,7 @@
 
 use crate::error::Damage;
 use crate::format::RUN_NAME_BYTES_MAX;
-use crate::format::core_entry::decode_parent;
+use crate::format::core_entry::{Told, decode_parent};
 use crate::format::cursor::{Cursor, Put};
 use crate::format::layout::{Field, width_of_all};
 use crate::format::section::check_crc;
@@ -91,6 +91,8 @@ const RUN_ROW: &[Field] = &[
     ("LSN of its last record", 8),
     ("flags: 1 a fork, 2 deleted, and others descend from it", 4),
     ("reserved, zero", 4),
+    ("told LSN: the highest that an origin in the run told, 0 if none", 8),
+    ("told timestamp: likewise", 8),
     ("name, UTF-8", 0),
 ];
 
@@ -112,7 +114,7 @@ const _: () = assert!(HEADER_LEN == 96);
 /// Bytes of a row of the run table before the name.
 const RUN_ROW_LEN: usize = width_of_all(RUN_ROW);
 
-const _: () = assert!(TRAILER_LEN == 48 && RUN_ROW_LEN == 48);
+const _: () = assert!(TRAILER_LEN == 48 && RUN_ROW_LEN == 64);
 
 /// The tables for the document.
 #[cfg(test)]
@@ -187,6 +189,10 @@ impl SnapshotHeader {
         let timestamp = Timestamp(cursor.u64("timestamp of a snapshot")?);
         let chain = cursor.u32("chain checksum of a snapshot")?;
         let epoch = Epoch(cursor.u32("epoch of a snapshot")?);
+        if kind == FileKind::Snapshot && first_lsn != Lsn::ZERO {
+            let (of, found) = ("first LSN of a snapshot", first_lsn.0);
+            return Err(Damage::Value { of, found, expected: 0 }.into());
+        }
         let header =
             SnapshotHeader { kind, features, database, first_lsn, lsn, timestamp, chain, epoch };
         Ok((header, len, crc))
@@ -257,6 +263,8 @@ pub(crate) struct RunRow {
     pub(crate) created_lsn: Lsn,
     /// The last record with an entry of the run, or the one that made it.
     pub(crate) last_lsn: Lsn,
+    /// What its operations were told at most, where they were not told their own record.
+    pub(crate) told: Told,
     /// Its history begins with its parent's.
     pub(crate) is_fork: bool,
     /// It is deleted, and others descend from it; nothing but its parent is known then.
@@ -275,6 +283,8 @@ impl RunRow {
         bytes.put_u64(self.last_lsn.0);
         bytes.put_u32(u32::from(self.is_fork) | u32::from(self.is_gone) << 1);
         bytes.put_u32(0);
+        bytes.put_u64(self.told.lsn.0);
+        bytes.put_u64(self.told.timestamp.0);
         bytes.put_bytes(self.name.as_bytes());
     }
 
@@ -290,6 +300,10 @@ impl RunRow {
             return Err(Damage::TooLarge { of: "flags of a run", found: flags.into(), most: 3 });
         }
         cursor.zeros(4, "reserved bytes of a run table")?;
+        let told = Told {
+            lsn: Lsn(cursor.u64("told LSN of a run")?),
+            timestamp: Timestamp(cursor.u64("told timestamp of a run")?),
+        };
         let name = cursor.rest();
         if name.len() > RUN_NAME_BYTES_MAX {
             let (found, most) = (name.len() as u64, RUN_NAME_BYTES_MAX as u64);
@@ -300,7 +314,7 @@ impl RunRow {
             .to_owned();
         let parent = decode_parent(parent, parent_lsn)?;
         let (is_fork, is_gone) = (flags & 1 != 0, flags & 2 != 0);
-        Ok(RunRow { run, parent, created_lsn, last_lsn, is_fork, is_gone, name })
+        Ok(RunRow { run, parent, created_lsn, last_lsn, told, is_fork, is_gone, name })
     }
 }
 
@@ -380,6 +394,7 @@ mod tests {
                 parent,
                 created_lsn: Lsn(10),
                 last_lsn: Lsn(11),
+                told: Told { lsn: Lsn(12), timestamp: Timestamp(13) },
                 is_fork: parent.is_some(),
                 is_gone: parent.is_none(),
                 name: "retail/año".into(),

@@ -62,6 +62,12 @@ impl Features {
         self.read_only_compatible & !Features::KNOWN.read_only_compatible
     }
 
+    /// Whether there is none that this build does not know.
+    pub(crate) fn are_known(&self) -> bool {
+        let unknown = self.compatible & !Features::KNOWN.compatible;
+        unknown == 0 && self.unknown_read_only() == 0 && self.unknown_incompatible() == 0
+    }
+
     /// Refuses `file` if it uses something that this build must know to read it.
     pub(crate) fn refuse_unknown(&self, file: &Path) -> Result<(), Error> {
         let found = self.unknown_incompatible();
