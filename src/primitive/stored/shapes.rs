@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::Stored;
+use super::{Shape, Stored};
 use crate::id::{Lsn, RunId, Timestamp};
 use crate::primitive::collections::{Bytes, OrdMap, OrdSet, Vector};
 
@@ -139,4 +139,42 @@ fn what_is_a_table_of_other_rows_has_another_shape() {
     assert_ne!(<Vector<u64>>::SHAPE.as_str(), <Vec<u64>>::SHAPE.as_str());
     assert_ne!(<Arc<OrdMap<u64, u64>>>::SHAPE.as_str(), <OrdMap<u64, u64>>::SHAPE.as_str());
     assert_ne!(<Box<Vector<u64>>>::SHAPE.as_str(), <Vector<u64>>::SHAPE.as_str());
+}
+
+/// What the document says of types and of bytes, against what the lock says that this build writes.
+#[test]
+fn the_document_has_the_types_and_the_bytes_of_the_lock() {
+    let document = include_str!("../../format/format.values.md");
+    let lock = include_str!("../../../freehold.lock");
+    let words = |text: &'static str| {
+        let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '#';
+        text.split(move |letter| !is_part(letter)).filter(|word| word.contains('#'))
+    };
+    let mut known = BTreeSet::new();
+    let mut needed: BTreeSet<&str> = BTreeSet::new();
+    for (name, text) in document.lines().filter_map(|line| line.split_once(" = ")) {
+        let Some((label, _)) = name.split_once('#') else { continue };
+        assert!(label.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{name}");
+        assert_eq!(Shape::of(text).named(label).as_str(), name);
+        known.insert(name);
+        needed.extend(words(text));
+    }
+    let layouts = lock.lines().filter(|line| !line.starts_with('#') && !line.contains(" golden "));
+    needed.extend(layouts.flat_map(words));
+    assert!(needed.len() > 30, "{needed:?}");
+    assert_eq!(known, needed);
+
+    // Each is the payload of an entry in the lock, of the operation that the document names.
+    let is_hex = |text: &str| text.len() > 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let examples: Vec<&str> = document.split('`').filter(|text| is_hex(text)).collect();
+    assert_eq!(examples.len(), 4);
+    for example in examples {
+        let shown = document.split_once(example).map_or("", |(before, _)| before);
+        let (_, wal_type) = shown.rsplit_once("` 0x").expect("an example names its WAL type");
+        let entry = format!(" 0x{}.1={example}", &wal_type[..2]);
+        assert!(lock.contains(&entry), "{entry}");
+        let (_, operation) = wal_type.split_once('`').expect("and its operation");
+        let (operation, _) = operation.split_once('`').expect("to the end");
+        assert!(lock.contains(&format!(" 0x{} v1 {operation} ", &wal_type[..2])), "{operation}");
+    }
 }
