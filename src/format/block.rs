@@ -61,7 +61,8 @@ pub(crate) const LAYOUTS: &[(&str, &str, &[Field])] = &[
     ("Head of a row", "The row follows, then zeros to the next multiple of 8.", ROW_HEAD),
     (
         "Head of a carried entry",
-        "At the start of a row in a block of kind 1; the payload is the rest of the row.",
+        "At the start of a row in a block of kind 1; the payload is the rest of the row. What the \
+         first three say is not the same in all files: see below.",
         CARRIED_HEAD,
     ),
 ];

@@ -114,6 +114,8 @@ pub(crate) mod tests {
                 text.push_str(&table(title, about, fields));
             }
         }
+        text.push_str(include_str!("format.reading.md"));
+        text.push_str(include_str!("format.values.md"));
         format!("{}\n", text.trim_end())
     }
 

@@ -171,14 +171,13 @@ impl HeaderStart {
 
     /// Bytes of the whole header: where the first record starts.
     pub(crate) fn whole_len(&self) -> usize {
-        padded_to_8(self.len) + padded_to_8(self.catalog_len)
+        self.len + padded_to_8(self.catalog_len)
     }
 
     /// Reads the rest of the header out of the file's first [`whole_len`](Self::whole_len) bytes.
     pub(crate) fn decode_rest(&self, bytes: &[u8]) -> Result<SegmentHeader, HeaderError> {
         let mut cursor = Cursor::new(bytes);
         cursor.bytes(self.len, "segment header")?;
-        cursor.padding("padding of the header")?;
         let padded = cursor.bytes(padded_to_8(self.catalog_len), "catalog")?;
         let found = crc32fast::hash(padded);
         if found != self.catalog_crc {

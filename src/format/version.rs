@@ -207,14 +207,12 @@ pub(crate) fn decode_front<'a>(
     let version = cursor.u32("format version")?;
     let found = cursor.u32("length of a header")?;
     let features = Features::decode(&mut cursor)?;
-    let least = cursor.position() + 4;
+    let (least, most) = (cursor.position() + 4, bytes.len().min(HEADER_BYTES_MAX));
     let len = match usize::try_from(found) {
-        Ok(len) if least <= len && len <= bytes.len().min(HEADER_BYTES_MAX) => len,
+        Ok(len) if (least..=most).contains(&len) && len % 8 == 0 => len,
         _ => {
-            let most = bytes.len().min(HEADER_BYTES_MAX) as u64;
-            return Err(
-                Damage::TooLarge { of: "length of a header", found: found.into(), most }.into()
-            );
+            let (found, expected) = (found.into(), known_len as u64);
+            return Err(Damage::Value { of: "length of a header", found, expected }.into());
         }
     };
     let (covered, crc) = bytes.split_at(len - 4);

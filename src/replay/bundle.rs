@@ -2,8 +2,8 @@
 //!
 //! - The file is a history file with one run, as if everything the run did stood in one record, each
 //!   entry with its origin. So importing it is what reading any history is.
-//! - The same run gives the same bytes, whatever else its database holds, but for the numbers of the
-//!   database and of the run, which say where it comes from.
+//! - The same run gives the same bytes in the same build, whatever else its database holds: the numbers
+//!   of the database and of the run are constants. The catalog's rows have the versions of crates.
 
 use std::path::Path;
 use std::sync::Arc;

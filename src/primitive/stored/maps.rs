@@ -387,7 +387,8 @@ sequence! {
     OrdSet "{" "}" OrdSet::insert, where Ord, Clone => set_changes!(OrdSet::apart, |set, element| {
         set.insert(element);
     });
-    Vector "[" "]" push, where Clone => vector_changes!();
+    // Not the shape of a `Vec`, which is a table of one row.
+    Vector "[" ", ..]" push, where Clone => vector_changes!();
 }
 
 /// A sequence takes whatever it is given.

@@ -395,4 +395,6 @@ struct Aligned([u8; 0]);
 static EMPTY: Aligned = Aligned([]);
 
 #[cfg(test)]
+mod shapes;
+#[cfg(test)]
 mod tests;

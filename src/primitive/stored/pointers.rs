@@ -72,7 +72,9 @@ macro_rules! pointer {
             type Resolver = T::Resolver;
             type Loaded<'a> = $pointer<T::Loaded<'a>>;
             type Itself = Self;
-            const SHAPE: Shape = T::SHAPE;
+            // As a field, a collection behind a pointer is one row and not one for each element.
+            const SHAPE: Shape =
+                if T::ROWS { Shape::of("one ").shape(&T::SHAPE) } else { T::SHAPE };
 
             fn encode(&self, encoder: &mut Encoder<'_>) -> Result<Self::Resolver, Failure> {
                 T::encode(self, encoder)
