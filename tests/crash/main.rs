@@ -3,8 +3,9 @@
 //!
 //! - A workload is run once, on the simulated disk, whose fault model stands in
 //!   `freehold::testing`. What may be found after a crash at any call follows from its calls.
-//! - `FREEHOLD_SEED=<number>` repeats a failure, `FREEHOLD_LONG=1` tries far more, of which
-//!   `FREEHOLD_PART=3/16` does the third sixteenth.
+//! - `FREEHOLD_SEED=<number>` repeats a failure, `FREEHOLD_STEPS=3` tries workloads of up to three
+//!   steps, `FREEHOLD_LONG=1` these and far more of each, of which `FREEHOLD_PART=3/16` does the third
+//!   sixteenth.
 
 #![cfg(feature = "testing")]
 
@@ -25,6 +26,23 @@ use workload::{Mode, Plant, Setup, Start, Step, workloads};
 
 fn long() -> bool {
     std::env::var_os("FREEHOLD_LONG").is_some_and(|value| value != "0")
+}
+
+/// How many steps a workload has at most.
+fn steps() -> usize {
+    match std::env::var("FREEHOLD_STEPS") {
+        Err(_) => {
+            if long() {
+                3
+            } else {
+                2
+            }
+        }
+        Ok(text) => match text.parse() {
+            Ok(steps) => steps,
+            Err(error) => panic!("FREEHOLD_STEPS is {text}, expected a number: {error}"),
+        },
+    }
 }
 
 fn effort() -> Effort {
@@ -120,7 +138,7 @@ fn say(text: &str) {
 #[test]
 fn whatever_is_crashed_recovers_to_a_prefix_with_all_that_was_acknowledged() {
     let effort = effort();
-    let tally = explore_all(explore, &workloads(if long() { 3 } else { 2 }), &None, &effort, 10);
+    let tally = explore_all(explore, &workloads(steps()), &None, &effort, 10);
     say(&format!("\ncrash everywhere, seed {:#x}:\n{tally}", effort.seed));
     assert!(tally.violations.is_empty(), "{}", tally.violations.join("\n"));
     assert!(tally.fallbacks > 0, "no workload had two snapshots");
@@ -130,7 +148,7 @@ fn whatever_is_crashed_recovers_to_a_prefix_with_all_that_was_acknowledged() {
 #[test]
 fn a_call_that_fails_loses_nothing_that_was_acknowledged_and_shows_nothing_that_was_not() {
     let effort = effort();
-    let steps = workloads(if long() { 2 } else { 1 });
+    let steps = workloads(steps() - 1);
     let tally = explore_all(explore_failures, &steps, &None, &effort, 10);
     say(&format!("\nfailing calls, seed {:#x}:\n{tally}", effort.seed));
     assert!(tally.violations.is_empty(), "{}", tally.violations.join("\n"));

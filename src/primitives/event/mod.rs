@@ -469,7 +469,7 @@ impl EventLog {
 
     /// Behind every event of this transaction. `None`: it has too many.
     fn next_position(&self, lsn: Lsn) -> Option<Position> {
-        // Events of a run that was imported keep their positions, which may be higher than what comes here.
+        // The first of a transaction stands at its LSN, what follows in it behind.
         match self.order.last_key_value() {
             Some((last, _)) if *last >= Position::from(lsn) => {
                 Some(Position { lsn: last.lsn, index: last.index.checked_add(1)? })

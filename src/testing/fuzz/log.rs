@@ -255,15 +255,23 @@ impl Log {
 fn core(random: &mut Random) -> Entry {
     let (run, lsn) = (random.below(5), random.below(9));
     let run = if random.one_in(3) { change::number(run, 8, random) } else { run };
-    let (wal_type, payload) = match random.below(4) {
+    let (wal_type, payload) = match random.below(6) {
         0 => (core_entry::RUN_SWITCH, [run, 0, lsn].map(u64::to_le_bytes).concat()),
         1 => {
             let numbers = [run, random.below(3), random.below(2) * lsn];
             let mut payload = numbers.map(u64::to_le_bytes).concat();
             payload.resize(24 + random.below(3) as usize * 127, b'n');
-            (core_entry::RUN_CREATE, payload)
+            let is_fork = random.one_in(2);
+            (if is_fork { core_entry::RUN_FORK } else { core_entry::RUN_CREATE }, payload)
         }
         2 => (core_entry::RUN_DELETE, run.to_le_bytes().to_vec()),
+        3 | 4 => {
+            let lsn = change::number(lsn, 8, random);
+            (
+                core_entry::ORIGIN,
+                [lsn, random.next_u64(), run & 0xff].map(u64::to_le_bytes).concat(),
+            )
+        }
         _ => (random.below(16) as u8, vec![0; random.below(40) as usize]),
     };
     let head = vec![0, 0, 0, 0, wal_type, core_entry::CORE_ENTRY_VERSION, 0, 0];

@@ -15,6 +15,7 @@ mod corpus;
 mod lines;
 mod log;
 mod mark;
+mod past;
 #[expect(unsafe_code, reason = "a primitive's place in the registry is a linker section")]
 mod sample;
 mod snapshot;
@@ -228,6 +229,8 @@ fn outcome_of(error: &Error) -> Outcome {
         Error::Registry(_) => "registry",
         Error::ReplayDiverged(_) => "replay",
         Error::NoLsn { .. } => "no LSN",
+        Error::HistoryCut { .. } => "history cut",
+        Error::Rejected(_) => "rejected",
         _ => "other",
     };
     format!("{word}: {said}")
@@ -391,6 +394,8 @@ const TARGETS: &[(&str, Case)] = &[
     ("rows", |random| snapshot_case(random, Snapshot::change_rows, true)),
     ("limits", limits_case),
     ("marks", mark::case),
+    ("histories", past::history_case),
+    ("bundles", past::bundle_case),
     #[cfg(feature = "cli")]
     ("lines", lines::case),
 ];
@@ -461,6 +466,16 @@ fn numbers_at_their_ends() {
 #[test]
 fn synced_marks() {
     explore("marks");
+}
+
+#[test]
+fn history_files() {
+    explore("histories");
+}
+
+#[test]
+fn bundles_of_runs() {
+    explore("bundles");
 }
 
 #[cfg(feature = "cli")]

@@ -104,7 +104,7 @@ fn thing(number: u8) -> Thing {
 }
 
 /// Something of everything, in the root and in a run.
-fn fill(db: &Database, run: RunId, number: u8) {
+pub(super) fn fill(db: &Database, run: RunId, number: u8) {
     db.transaction(|tx| {
         let mut curios = tx.on::<Curios>();
         curios.put(&format!("thing {number}"), thing(number))?;
@@ -117,6 +117,19 @@ fn fill(db: &Database, run: RunId, number: u8) {
     db.transaction(|tx| tx.on::<Curios>().remove("thing 0").map(drop)).unwrap();
     #[cfg(feature = "full")]
     shipped(db, run, number);
+}
+
+/// A little in a run, twice.
+pub(super) fn fill_run(db: &Database, run: RunId, number: u8) {
+    for at in [number, number + 1] {
+        db.run(run)
+            .transaction(|tx| {
+                let mut curios = tx.on::<Curios>();
+                curios.put(&format!("thing {at}"), thing(at))?;
+                curios.add([(at.into(), vec!['a', '€'])].into_iter().collect(), vec![None])
+            })
+            .unwrap();
+    }
 }
 
 /// An operation or two of each primitive that ships.
@@ -160,7 +173,7 @@ fn shipped(db: &Database, run: RunId, number: u8) {
     .unwrap();
 }
 
-fn files(disk: &SimDisk) -> Files {
+pub(super) fn files(disk: &SimDisk) -> Files {
     let names = disk.files().into_iter().map(|(path, _)| path);
     names.filter_map(|path| disk.bytes(&path).map(|bytes| (path, bytes))).collect()
 }

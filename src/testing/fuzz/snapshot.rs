@@ -102,7 +102,7 @@ impl Snapshot {
                 change::field(row, carried, random);
             }
             core_table::CATALOG if core && random.below(4) > 0 => *row = catalog(row, random),
-            core_table::RUNS if core && random.below(4) > 0 && row.len() >= 48 => {
+            core_table::RUNS if core && random.below(4) > 0 && row.len() >= 64 => {
                 change::field(row, runs, random);
             }
             _ => {
