@@ -3,8 +3,8 @@
 //!
 //! - The database is small and has everything: sealed segments and an unsealed one, two snapshots,
 //!   the synced mark, several runs, every primitive that ships with freehold.
-//! - The short form tries each place of the last segment, the mark and the newest snapshot, and a part
-//!   of the others; `FREEHOLD_LONG=1` tries all. `-- --nocapture` prints the table.
+//! - The short form tries one place in 8 of the last segment, the mark and the newest snapshot, and one
+//!   in 64 of the others; `FREEHOLD_LONG=1` tries all. `-- --nocapture` prints the table.
 
 #![cfg(all(feature = "full", feature = "testing"))]
 #![expect(

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Core, Files, History, Mistake, Past, Writer, locked};
 use crate::error::{Error, Result};
+use crate::format::core_entry::Told;
 use crate::id::{DatabaseId, Lsn, RunId};
 use crate::primitive::{Frozen, RowSink, SectionWriter};
 use crate::replay;
@@ -216,14 +217,18 @@ fn prune_log(
 
 /// What the snapshot of a state says besides the primitives' sections.
 pub(super) fn meta_of(state: &Published, database: DatabaseId, chain: u32) -> SnapshotMeta {
-    let runs = state.table.iter().map(|row| RunRow {
-        run: row.id,
-        parent: row.parent,
-        created_lsn: row.created_lsn,
-        last_lsn: state.runs.get(&row.id).map_or(Lsn::ZERO, |run| run.last_lsn),
-        is_fork: row.is_fork,
-        is_gone: false,
-        name: row.name.to_string(),
+    let runs = state.table.iter().map(|row| {
+        let run = state.runs.get(&row.id);
+        RunRow {
+            run: row.id,
+            parent: row.parent,
+            created_lsn: row.created_lsn,
+            last_lsn: run.map_or(Lsn::ZERO, |run| run.last_lsn),
+            told: run.map_or_else(Told::default, |run| run.told),
+            is_fork: row.is_fork,
+            is_gone: false,
+            name: row.name.to_string(),
+        }
     });
     // Others descend from it, or what is not linked is stored as changes to it.
     let of_detached = state.detached.deleted().filter(|run| !state.table.is_gone(*run));
@@ -233,6 +238,7 @@ pub(super) fn meta_of(state: &Published, database: DatabaseId, chain: u32) -> Sn
         parent,
         created_lsn: Lsn::ZERO,
         last_lsn: Lsn::ZERO,
+        told: Told::default(),
         is_fork: parent.is_some(),
         is_gone: true,
         name: String::new(),

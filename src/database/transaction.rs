@@ -9,6 +9,7 @@ use std::sync::{Arc, MutexGuard};
 
 use crate::database::writer::Writer;
 use crate::error::{Damage, Error, Result};
+use crate::format::core_entry::Told;
 use crate::format::{RUN_NAME_BYTES_MAX, core_entry};
 use crate::id::{Lsn, RunId, Timestamp};
 use crate::primitive::{Handle, Live, PrimitiveStorageExt};
@@ -104,8 +105,10 @@ impl<'db> Transaction<'db> {
         // What stands in this record already is part of the fork.
         let is_in_record = self.made.contains(&parent) || writer.log.has_entry_of(parent)?;
         let last_lsn = if is_in_record { self.lsn } else { last_lsn };
+        let origins = writer.log.origins().map_err(Error::reject)?;
         let run = self.make_run(core_entry::RUN_FORK, Some((parent, last_lsn)), name)?;
         let state = &mut self.writer.state;
+        state.note_told(&origins);
         if state.detached.has_run(parent) {
             self.undo.detached.get_or_insert_with(|| Arc::clone(&state.detached));
             Arc::make_mut(&mut state.detached).fork_run(parent, run);
@@ -127,7 +130,7 @@ impl<'db> Transaction<'db> {
         let writer = &mut *self.writer;
         let built = replay::build(writer.state.registry, log, entries)?;
         writer.state.runs.insert(run, built.run);
-        writer.log.set_run(run, Lsn::ZERO);
+        writer.log.set_run(run, Lsn::ZERO, Told::default());
         for entry in entries {
             writer.log.push_again(&entry.logged())?;
         }
@@ -264,6 +267,7 @@ impl<'db> Transaction<'db> {
         writer.state.timestamp = timestamp;
         writer.state.epoch = writer.epoch;
         let registry = writer.state.registry;
+        writer.state.note_told(&writer.log.origins().unwrap_or_default());
         for run in self.made.drain(..) {
             writer.state.note_made(run, lsn);
         }
@@ -360,7 +364,7 @@ fn handle<P: PrimitiveStorageExt>(writer: &mut Writer, run: RunId) -> P::Handle<
     }
     // The root has no chain: its records are all those that nothing else claims.
     let previous = if run == RunId::ROOT { Lsn::ZERO } else { state.last_lsn };
-    writer.log.set_run(run, previous);
+    writer.log.set_run(run, previous, state.told);
     let live: &mut Live<P> = state.cell(registry, index).instance.live_mut().expect(REGISTERED);
     P::Handle::from(Handle::new(live, &mut writer.log, run))
 }

@@ -237,6 +237,31 @@ impl Origin {
     }
 }
 
+/// The highest place and time that origins in a run told its operations: what follows is told more, so
+/// that in a run neither ever falls. Zeros where nothing has an origin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) lsn: Lsn,
+    pub(crate) timestamp: Timestamp,
+}
+
+impl Told {
+    /// An operation was told this.
+    pub(crate) fn raise(&mut self, origin: &Origin) {
+        self.lsn = self.lsn.max(origin.lsn);
+        self.timestamp = self.timestamp.max(origin.timestamp);
+    }
+
+    /// What an operation in a record of this place and time is told; `None`: just that.
+    #[inline]
+    pub(crate) fn instead_of(&self, lsn: Lsn, timestamp: Timestamp) -> Option<(Lsn, Timestamp)> {
+        if self.lsn < lsn && self.timestamp <= timestamp {
+            return None;
+        }
+        Some((lsn.max(self.lsn.next()), timestamp.max(self.timestamp)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

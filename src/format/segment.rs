@@ -14,7 +14,8 @@ use crate::format::catalog::Catalog;
 use crate::format::cursor::{Cursor, Put, pad_to_8, padded_to_8};
 use crate::format::layout::{Field, offset_of, width_of_all};
 use crate::format::version::{
-    FEATURES_FIELD, FORMAT_VERSION, Features, HeaderError, check_magic, check_version,
+    FEATURES_FIELD, Features, Front, HeaderError, RELEASE, RELEASE_FIELD, begin_header,
+    decode_front, end_header,
 };
 use crate::id::{DatabaseId, Epoch, Lsn, SegmentId};
 
@@ -25,10 +26,10 @@ const MAGIC: [u8; 8] = *b"FREEHWAL";
 const FOOTER_MAGIC: [u8; 8] = *b"FREEHEND";
 
 /// The fixed part of a header; the catalog follows.
-const HEADER: &[Field] = &[
+pub(crate) const HEADER: &[Field] = &[
     ("magic, `FREEHWAL`", 8),
     ("format version", 4),
-    ("catalog length", 4),
+    ("header length, catalog not counted", 4),
     FEATURES_FIELD,
     ("database", 16),
     ("number of the segment", 8),
@@ -36,7 +37,9 @@ const HEADER: &[Field] = &[
     ("LSN of the first record", 8),
     ("epoch", 4),
     ("chain: CRC32 of the last record's header in the segment before", 4),
+    ("catalog length", 4),
     ("CRC32 of the catalog", 4),
+    RELEASE_FIELD,
     ("CRC32 of the header so far", 4),
 ];
 
@@ -51,8 +54,8 @@ const FOOTER: &[Field] = &[
     ("index row count", 4),
 ];
 
-/// One row of a footer's index: about one for every 8 KiB, so that one record is found by reading
-/// little more than itself.
+/// One row of a footer's index: about one for every 8 KiB as this build writes it, so that one record
+/// is found by reading little more than itself. A reader takes them as dense as they come.
 const INDEX_ROW: &[Field] = &[("LSN", 8), ("offset of its record", 8)];
 
 /// The end of a footer, and of the file.
@@ -63,12 +66,12 @@ const TRAILER: &[Field] =
 pub(crate) const HEADER_LEN: usize = width_of_all(HEADER);
 /// Bytes of a footer without its index.
 const FOOTER_FIXED_LEN: usize = width_of_all(FOOTER) + TRAILER_LEN;
+/// Where in a footer the count of the rows of its index stands.
+const INDEX_ROW_COUNT_AT: usize = offset_of(FOOTER, "index row count");
 /// Bytes of one row of a footer's index.
 const INDEX_ROW_LEN: usize = width_of_all(INDEX_ROW);
 /// Bytes of the end of a footer.
 pub(crate) const TRAILER_LEN: usize = width_of_all(TRAILER);
-
-const HEADER_CRC_AT: usize = offset_of(HEADER, "CRC32 of the header so far");
 
 /// From this many bytes of records on, a footer's index has the next row.
 pub(crate) const INDEX_STRIDE_BYTES: u64 = 8 << 10;
@@ -77,8 +80,7 @@ pub(crate) const INDEX_STRIDE_BYTES: u64 = 8 << 10;
 pub(crate) const CATALOG_BYTES_MAX: usize = 16 << 20;
 
 const _: () = {
-    assert!(HEADER_LEN == 96);
-    assert!(HEADER_CRC_AT + 4 == HEADER_LEN);
+    assert!(HEADER_LEN == 104);
     assert!(width_of_all(FOOTER) == 48);
     assert!(TRAILER_LEN == 16);
     assert!(INDEX_ROW_LEN == 16);
@@ -92,8 +94,7 @@ pub(crate) const LAYOUTS: &[(&str, &str, &[Field])] = &[
     (
         "Header of a segment",
         "Followed by the catalog and zeros to the next multiple of 8, where the first record \
-         starts. The CRC32 of the catalog covers these zeros too. In every version magic, format \
-         version and the header's CRC32 stand here.",
+         starts. The CRC32 of the catalog covers these zeros too.",
         HEADER,
     ),
     (
@@ -123,6 +124,7 @@ pub(crate) struct SegmentHeader {
 /// The fixed part of a header, once it checked out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeaderStart {
+    len: usize,
     features: Features,
     database: DatabaseId,
     segment: SegmentId,
@@ -135,27 +137,17 @@ pub(crate) struct HeaderStart {
 }
 
 impl HeaderStart {
-    /// Reads the first [`HEADER_LEN`] bytes of a file.
+    /// Reads what stands first in a file.
     pub(crate) fn decode(bytes: &[u8]) -> Result<HeaderStart, HeaderError> {
-        let mut cursor = Cursor::new(bytes);
-        check_magic(&mut cursor, MAGIC, "magic of a segment")?;
-        let version = cursor.u32("format version")?;
-        let catalog_len = cursor.u32("catalog length")?;
-        let features = Features::decode(&mut cursor)?;
+        let Front { features, len, rest: mut cursor, .. } = decode_front(bytes, MAGIC, HEADER_LEN)?;
         let database = DatabaseId(cursor.array("database")?);
         let segment = SegmentId(cursor.u64("number of the segment")?);
         let salt = cursor.u64("salt")?;
         let first_lsn = Lsn(cursor.u64("LSN of the first record")?);
         let epoch = Epoch(cursor.u32("epoch")?);
         let previous_chain = cursor.u32("chain")?;
+        let catalog_len = cursor.u32("catalog length")?;
         let catalog_crc = cursor.u32("checksum of the catalog")?;
-        let covered = bytes.get(..cursor.position()).unwrap_or_default();
-        let found = crc32fast::hash(covered);
-        let expected = cursor.u32("checksum of the header")?;
-        if found != expected {
-            return Err(Damage::Checksum { of: "segment header", found, expected }.into());
-        }
-        check_version(version, &features)?;
         let catalog_len = match usize::try_from(catalog_len) {
             Ok(len) if len <= CATALOG_BYTES_MAX => len,
             _ => {
@@ -164,6 +156,7 @@ impl HeaderStart {
             }
         };
         Ok(HeaderStart {
+            len,
             features,
             database,
             segment,
@@ -178,13 +171,13 @@ impl HeaderStart {
 
     /// Bytes of the whole header: where the first record starts.
     pub(crate) fn whole_len(&self) -> usize {
-        HEADER_LEN + padded_to_8(self.catalog_len)
+        self.len + padded_to_8(self.catalog_len)
     }
 
     /// Reads the rest of the header out of the file's first [`whole_len`](Self::whole_len) bytes.
     pub(crate) fn decode_rest(&self, bytes: &[u8]) -> Result<SegmentHeader, HeaderError> {
         let mut cursor = Cursor::new(bytes);
-        cursor.bytes(HEADER_LEN, "segment header")?;
+        cursor.bytes(self.len, "segment header")?;
         let padded = cursor.bytes(padded_to_8(self.catalog_len), "catalog")?;
         let found = crc32fast::hash(padded);
         if found != self.catalog_crc {
@@ -219,20 +212,17 @@ impl SegmentHeader {
         self.catalog.encode(&mut catalog);
         let catalog_len = catalog.len();
         pad_to_8(&mut catalog);
-        let mut bytes = Vec::with_capacity(HEADER_LEN + catalog.len());
-        bytes.put_bytes(&MAGIC);
-        bytes.put_u32(FORMAT_VERSION);
-        bytes.put_len_u32(catalog_len);
-        self.features.encode(&mut bytes);
+        let mut bytes = begin_header(MAGIC, HEADER_LEN, &self.features);
         bytes.put_bytes(&self.database.0);
         bytes.put_u64(self.segment.0);
         bytes.put_u64(self.salt);
         bytes.put_u64(self.first_lsn.0);
         bytes.put_u32(self.epoch.0);
         bytes.put_u32(self.previous_chain);
+        bytes.put_len_u32(catalog_len);
         bytes.put_u32(crc32fast::hash(&catalog));
-        let crc = crc32fast::hash(&bytes);
-        bytes.put_u32(crc);
+        bytes.put_bytes(&RELEASE);
+        end_header(&mut bytes);
         bytes.put_bytes(&catalog);
         bytes
     }
@@ -260,17 +250,20 @@ pub(crate) struct SegmentFooter {
 }
 
 impl SegmentFooter {
-    /// Bytes of this footer.
-    pub(crate) fn encoded_len(&self) -> usize {
-        SegmentFooter::len_with(self.index.len())
-    }
-
     /// Bytes of a footer whose index has `rows` rows.
-    pub(crate) const fn len_with(rows: usize) -> usize {
+    const fn len_with(rows: usize) -> usize {
         FOOTER_FIXED_LEN + rows * INDEX_ROW_LEN
     }
 
-    /// Bytes that the footer of a segment of `segment_bytes` takes at most.
+    /// The footer that stands first in `bytes`, if one does, and what follows it.
+    pub(crate) fn split_from(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+        let rows = bytes.get(INDEX_ROW_COUNT_AT..)?.first_chunk().copied();
+        let rows = usize::try_from(u32::from_le_bytes(rows?)).ok()?;
+        let len = rows.checked_mul(INDEX_ROW_LEN)?.checked_add(FOOTER_FIXED_LEN)?;
+        bytes.split_at_checked(len).filter(|_| starts_footer(bytes))
+    }
+
+    /// Bytes that the footer that this build writes for a segment of `segment_bytes` takes at most.
     pub(crate) const fn len_max(segment_bytes: u64) -> u64 {
         // The stride is passed at most once for each of its lengths.
         FOOTER_FIXED_LEN as u64 + (segment_bytes / INDEX_STRIDE_BYTES + 1) * INDEX_ROW_LEN as u64
@@ -309,10 +302,13 @@ impl SegmentFooter {
             let (found, expected) = (u64::from_be_bytes(magic), u64::from_be_bytes(FOOTER_MAGIC));
             return Err(Damage::Value { of: "magic of a footer", found, expected });
         }
-        let most = file_bytes.min(SegmentFooter::len_max(file_bytes));
+        // However many rows: how dense an index is, is the writer's affair.
         match usize::try_from(found) {
-            Ok(len) if len >= FOOTER_FIXED_LEN && u64::from(found) <= most => Ok(len),
-            _ => Err(Damage::TooLarge { of: "footer length", found: found.into(), most }),
+            Ok(len) if len >= FOOTER_FIXED_LEN && u64::from(found) <= file_bytes => Ok(len),
+            _ => {
+                let (found, most) = (found.into(), file_bytes);
+                Err(Damage::TooLarge { of: "footer length", found, most })
+            }
         }
     }
 
@@ -386,7 +382,9 @@ fn footer_crc(salt: u64, bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
     use crate::format::catalog;
+    use crate::format::version::{FORMAT_VERSION, tests::lengthened};
 
+    const LEN_AT: usize = offset_of(HEADER, "catalog length");
     const SALT: u64 = 0x5a17;
     const RECORDS_END: u64 = 3 << 20;
 
@@ -444,7 +442,7 @@ mod tests {
     fn a_catalog_longer_than_any_is_refused_though_the_checksum_is_right() {
         let mut bytes = header().encode();
         for (len, is_read) in [(CATALOG_BYTES_MAX as u32, true), (u32::MAX, false)] {
-            bytes[12..16].copy_from_slice(&len.to_le_bytes());
+            bytes[LEN_AT..][..4].copy_from_slice(&len.to_le_bytes());
             let crc = crc32fast::hash(&bytes[..HEADER_LEN - 4]);
             bytes[HEADER_LEN - 4..HEADER_LEN].copy_from_slice(&crc.to_le_bytes());
             let decoded = HeaderStart::decode(&bytes[..HEADER_LEN]);
@@ -452,6 +450,29 @@ mod tests {
             let damage = Damage::TooLarge { of: "catalog length", found: len.into(), most };
             assert_eq!(decoded.map(|_| ()), if is_read { Ok(()) } else { Err(damage.into()) });
         }
+    }
+
+    #[test]
+    fn a_header_that_a_later_build_made_longer_is_read_as_far_as_it_is_known() {
+        let longer = lengthened(header().encode(), HEADER_LEN, FORMAT_VERSION);
+        assert_eq!(SegmentHeader::decode(&longer), Ok((header(), longer.len())));
+        let newer = lengthened(header().encode(), HEADER_LEN, FORMAT_VERSION + 1);
+        let found = FORMAT_VERSION + 1;
+        assert_eq!(SegmentHeader::decode(&newer), Err(HeaderError::Version { found }));
+    }
+
+    #[test]
+    fn an_index_may_be_denser_than_this_build_writes_it() {
+        let index: Vec<_> = (0..10).map(|at| (Lsn(11 + at), (1 << 20) + 24 * at)).collect();
+        let dense = SegmentFooter { index, ..footer() };
+        let bytes = dense.encode(SALT);
+        let (trailer, file_bytes) = (&bytes[bytes.len() - TRAILER_LEN..], bytes.len() as u64 + 640);
+        assert_eq!(SegmentFooter::decode_trailer(trailer, file_bytes), Ok(bytes.len()));
+        assert_eq!(decode_footer(&bytes), Ok(dense));
+        let uncut = [bytes.as_slice(), &[0; 100]].concat();
+        assert_eq!(SegmentFooter::split_from(&uncut), Some((bytes.as_slice(), &[0; 100][..])));
+        assert_eq!(SegmentFooter::split_from(&bytes[1..]), None);
+        assert_eq!(SegmentFooter::split_from(&bytes[..bytes.len() - 1]), None);
     }
 
     #[test]

@@ -15,14 +15,15 @@
 
 use crate::error::Damage;
 use crate::format::RUN_NAME_BYTES_MAX;
-use crate::format::core_entry::decode_parent;
+use crate::format::core_entry::{Told, decode_parent};
 use crate::format::cursor::{Cursor, Put};
 use crate::format::layout::{Field, width_of_all};
 use crate::format::section::check_crc;
 #[cfg(test)]
 use crate::format::section::{BLOCK_ROW, INSTANCE_ROW, SECTION_HEADER, SECTION_ROW};
 use crate::format::version::{
-    FEATURES_FIELD, FORMAT_VERSION, Features, HeaderError, check_magic, check_version,
+    FEATURES_FIELD, Features, Front, HeaderError, RELEASE, RELEASE_FIELD, begin_header,
+    check_magic, decode_front, end_header,
 };
 use crate::id::{DatabaseId, Epoch, Lsn, RunId, Timestamp};
 
@@ -54,7 +55,8 @@ impl FileKind {
     }
 }
 
-const HEADER: &[Field] = &[
+/// The header.
+pub(crate) const HEADER: &[Field] = &[
     ("magic: `FREESNAP`, `FREEHIST` or `FREEBNDL`", 8),
     ("format version", 4),
     ("header length", 4),
@@ -65,7 +67,7 @@ const HEADER: &[Field] = &[
     ("timestamp of that record", 8),
     ("chain checksum behind that record", 4),
     ("epoch of the writer", 4),
-    ("reserved, zero", 4),
+    RELEASE_FIELD,
     ("CRC32 of the header so far", 4),
 ];
 
@@ -89,6 +91,8 @@ const RUN_ROW: &[Field] = &[
     ("LSN of its last record", 8),
     ("flags: 1 a fork, 2 deleted, and others descend from it", 4),
     ("reserved, zero", 4),
+    ("told LSN: the highest that an origin in the run told, 0 if none", 8),
+    ("told timestamp: likewise", 8),
     ("name, UTF-8", 0),
 ];
 
@@ -110,17 +114,12 @@ const _: () = assert!(HEADER_LEN == 96);
 /// Bytes of a row of the run table before the name.
 const RUN_ROW_LEN: usize = width_of_all(RUN_ROW);
 
-const _: () = assert!(TRAILER_LEN == 48 && RUN_ROW_LEN == 48);
+const _: () = assert!(TRAILER_LEN == 48 && RUN_ROW_LEN == 64);
 
 /// The tables for the document.
 #[cfg(test)]
 pub(crate) const LAYOUTS: &[(&str, &str, &[Field])] = &[
-    (
-        "Header of a snapshot",
-        "At the first byte. In every version magic, format version and header length stand here, \
-         and the header ends in its CRC32.",
-        HEADER,
-    ),
+    ("Header of a snapshot", "At the first byte.", HEADER),
     ("Header of a section", "Right before the data, which is aligned to 64.", SECTION_HEADER),
     ("Row of a block index", "Behind the last block of a section.", BLOCK_ROW),
     ("Row of an instance table", "Behind the block index.", INSTANCE_ROW),
@@ -162,64 +161,41 @@ pub(crate) struct SnapshotHeader {
 }
 
 impl SnapshotHeader {
-    /// The header's own checksum, which the trailer repeats.
-    pub(crate) fn crc(&self) -> u32 {
-        let bytes = self.encode();
-        crc32fast::hash(bytes.get(..HEADER_LEN - 4).unwrap_or_default())
-    }
-
+    /// The header, which ends in its checksum.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(HEADER_LEN);
-        bytes.put_bytes(&self.kind.magic());
-        bytes.put_u32(FORMAT_VERSION);
-        bytes.put_len_u32(HEADER_LEN);
-        self.features.encode(&mut bytes);
+        let mut bytes = begin_header(self.kind.magic(), HEADER_LEN, &self.features);
         bytes.put_bytes(&self.database.0);
         bytes.put_u64(self.first_lsn.0);
         bytes.put_u64(self.lsn.0);
         bytes.put_u64(self.timestamp.0);
         bytes.put_u32(self.chain);
         bytes.put_u32(self.epoch.0);
-        bytes.put_u32(0);
-        let crc = crc32fast::hash(&bytes);
-        bytes.put_u32(crc);
+        bytes.put_bytes(&RELEASE);
+        end_header(&mut bytes);
         bytes
     }
 
-    /// Decodes the header at the start of `bytes`, the first of the file.
-    ///
-    /// In every version the checksum is the header's last field.
-    pub(crate) fn decode(bytes: &[u8], kind: FileKind) -> Result<SnapshotHeader, HeaderError> {
-        let mut cursor = Cursor::new(bytes);
-        check_magic(&mut cursor, kind.magic(), "magic of a snapshot")?;
-        let version = cursor.u32("format version")?;
-        let found = cursor.u32("length of a snapshot's header")?;
-        let len = usize::try_from(found).unwrap_or(usize::MAX);
-        let checked_len = len.saturating_sub(4);
-        let checked =
-            bytes.get(..checked_len).filter(|_| len >= HEADER_LEN).ok_or(Damage::TooLarge {
-                of: "length of a snapshot's header",
-                found: found.into(),
-                most: bytes.len() as u64,
-            })?;
-        let expected = Cursor::new(bytes.get(checked_len..).unwrap_or_default())
-            .u32("checksum of a snapshot's header")?;
-        check_crc("snapshot header", checked, expected)?;
-        let features = Features::decode(&mut cursor)?;
-        check_version(version, &features)?;
+    /// Decodes the header at the start of `bytes`, the first of the file, and says how long it is and
+    /// what its checksum is, which the trailer repeats.
+    pub(crate) fn decode(
+        bytes: &[u8],
+        kind: FileKind,
+    ) -> Result<(SnapshotHeader, usize, u32), HeaderError> {
+        let front = decode_front(bytes, kind.magic(), HEADER_LEN)?;
+        let Front { features, len, crc, rest: mut cursor } = front;
         let database = DatabaseId(cursor.array("database of a snapshot")?);
         let first_lsn = Lsn(cursor.u64("first LSN of a snapshot")?);
         let lsn = Lsn(cursor.u64("LSN of a snapshot")?);
         let timestamp = Timestamp(cursor.u64("timestamp of a snapshot")?);
         let chain = cursor.u32("chain checksum of a snapshot")?;
         let epoch = Epoch(cursor.u32("epoch of a snapshot")?);
-        cursor.zeros(4, "reserved bytes of a snapshot's header")?;
-        if len != HEADER_LEN {
-            let expected = HEADER_LEN as u64;
-            let of = "length of a snapshot's header";
-            return Err(Damage::Value { of, found: found.into(), expected }.into());
+        if kind == FileKind::Snapshot && first_lsn != Lsn::ZERO {
+            let (of, found) = ("first LSN of a snapshot", first_lsn.0);
+            return Err(Damage::Value { of, found, expected: 0 }.into());
         }
-        Ok(SnapshotHeader { kind, features, database, first_lsn, lsn, timestamp, chain, epoch })
+        let header =
+            SnapshotHeader { kind, features, database, first_lsn, lsn, timestamp, chain, epoch };
+        Ok((header, len, crc))
     }
 }
 
@@ -287,6 +263,8 @@ pub(crate) struct RunRow {
     pub(crate) created_lsn: Lsn,
     /// The last record with an entry of the run, or the one that made it.
     pub(crate) last_lsn: Lsn,
+    /// What its operations were told at most, where they were not told their own record.
+    pub(crate) told: Told,
     /// Its history begins with its parent's.
     pub(crate) is_fork: bool,
     /// It is deleted, and others descend from it; nothing but its parent is known then.
@@ -305,6 +283,8 @@ impl RunRow {
         bytes.put_u64(self.last_lsn.0);
         bytes.put_u32(u32::from(self.is_fork) | u32::from(self.is_gone) << 1);
         bytes.put_u32(0);
+        bytes.put_u64(self.told.lsn.0);
+        bytes.put_u64(self.told.timestamp.0);
         bytes.put_bytes(self.name.as_bytes());
     }
 
@@ -320,6 +300,10 @@ impl RunRow {
             return Err(Damage::TooLarge { of: "flags of a run", found: flags.into(), most: 3 });
         }
         cursor.zeros(4, "reserved bytes of a run table")?;
+        let told = Told {
+            lsn: Lsn(cursor.u64("told LSN of a run")?),
+            timestamp: Timestamp(cursor.u64("told timestamp of a run")?),
+        };
         let name = cursor.rest();
         if name.len() > RUN_NAME_BYTES_MAX {
             let (found, most) = (name.len() as u64, RUN_NAME_BYTES_MAX as u64);
@@ -330,13 +314,14 @@ impl RunRow {
             .to_owned();
         let parent = decode_parent(parent, parent_lsn)?;
         let (is_fork, is_gone) = (flags & 1 != 0, flags & 2 != 0);
-        Ok(RunRow { run, parent, created_lsn, last_lsn, is_fork, is_gone, name })
+        Ok(RunRow { run, parent, created_lsn, last_lsn, told, is_fork, is_gone, name })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::version::{FORMAT_VERSION, tests::lengthened};
 
     fn header() -> SnapshotHeader {
         SnapshotHeader {
@@ -355,9 +340,10 @@ mod tests {
     fn a_header_comes_back_also_when_more_stands_behind_it() {
         let mut bytes = header().encode();
         assert_eq!(bytes.len(), HEADER_LEN);
-        assert_eq!(bytes[HEADER_LEN - 4..], header().crc().to_le_bytes());
+        let crc = crc32fast::hash(&bytes[..HEADER_LEN - 4]);
         bytes.extend_from_slice(&[0xff; 100]);
-        assert_eq!(SnapshotHeader::decode(&bytes, FileKind::Snapshot), Ok(header()));
+        let decoded = SnapshotHeader::decode(&bytes, FileKind::Snapshot);
+        assert_eq!(decoded, Ok((header(), HEADER_LEN, crc)));
         for len in 0..HEADER_LEN {
             let short = SnapshotHeader::decode(&bytes[..len], FileKind::Snapshot);
             assert!(matches!(short, Err(HeaderError::Damage(_))), "{len}");
@@ -370,50 +356,18 @@ mod tests {
             let header = SnapshotHeader { kind, ..header() };
             for expected in FileKind::ALL {
                 let decoded = SnapshotHeader::decode(&header.encode(), expected);
-                assert_eq!(decoded.ok(), (kind == expected).then(|| header.clone()));
+                let decoded = decoded.ok().map(|(header, ..)| header);
+                assert_eq!(decoded, (kind == expected).then(|| header.clone()));
             }
         }
     }
 
     #[test]
-    fn a_flipped_bit_in_the_version_is_damage_and_a_newer_version_with_a_longer_header_is_none() {
-        let mut bytes = header().encode();
-        bytes[8] ^= 1;
-        let damage = Damage::Checksum {
-            of: "snapshot header",
-            found: crc32fast::hash(&bytes[..HEADER_LEN - 4]),
-            expected: header().crc(),
-        };
-        assert_eq!(
-            SnapshotHeader::decode(&bytes, FileKind::Snapshot),
-            Err(HeaderError::Damage(damage))
-        );
-
-        let mut newer = header().encode();
-        newer[8..12].copy_from_slice(&9u32.to_le_bytes());
-        newer[12..16].copy_from_slice(&200u32.to_le_bytes());
-        newer.resize(196, 0xab);
-        let crc = crc32fast::hash(&newer);
-        newer.put_u32(crc);
-        newer.resize(1_000, 0);
-        assert_eq!(
-            SnapshotHeader::decode(&newer, FileKind::Snapshot),
-            Err(HeaderError::Version { found: 9 })
-        );
-    }
-
-    #[test]
-    fn a_longer_header_of_this_version_is_damage_though_its_checksum_is_right() {
-        let mut longer = header().encode();
-        longer.truncate(HEADER_LEN - 4);
-        let len = HEADER_LEN as u32 + 8;
-        longer[12..16].copy_from_slice(&len.to_le_bytes());
-        longer.put_u64(0);
-        let crc = crc32fast::hash(&longer);
-        longer.put_u32(crc);
-        let of = "length of a snapshot's header";
-        let damage = Damage::Value { of, found: len.into(), expected: HEADER_LEN as u64 };
-        assert_eq!(SnapshotHeader::decode(&longer, FileKind::Snapshot), Err(damage.into()));
+    fn a_header_that_a_later_build_made_longer_is_read_as_far_as_it_is_known() {
+        let longer = lengthened(header().encode(), HEADER_LEN, FORMAT_VERSION);
+        let (decoded, len, crc) = SnapshotHeader::decode(&longer, FileKind::Snapshot).unwrap();
+        assert_eq!((decoded, len), (header(), longer.len()));
+        assert_eq!(crc.to_le_bytes(), longer[len - 4..]);
     }
 
     #[test]
@@ -440,6 +394,7 @@ mod tests {
                 parent,
                 created_lsn: Lsn(10),
                 last_lsn: Lsn(11),
+                told: Told { lsn: Lsn(12), timestamp: Timestamp(13) },
                 is_fork: parent.is_some(),
                 is_gone: parent.is_none(),
                 name: "retail/año".into(),

@@ -2,8 +2,9 @@
 //!
 //! - A build reads the version that it writes and all before it. Version 0 was the draft: no build
 //!   reads it any more.
-//! - A header's checksum stands at the same place in every version, and is compared before the
-//!   version, so that a flipped bit is not taken for another version.
+//! - In every version a header begins with magic, version, length and feature words, and ends in its
+//!   checksum, which is compared before the version: a flipped bit is not taken for another version.
+//! - A header may be longer than this build knows, if its feature words allow that this build reads it.
 //! - An unknown bit in `incompatible` refuses the file; one in `read_only_compatible` refuses to
 //!   write; one in `compatible` changes nothing.
 
@@ -12,6 +13,7 @@ use std::path::Path;
 use crate::error::{Damage, Error};
 use crate::format::cursor::{Cursor, Put};
 use crate::format::layout::Field;
+use crate::format::section::check_crc;
 
 /// The version of the file format that this build writes, and the highest it reads.
 pub(crate) const FORMAT_VERSION: u32 = 1;
@@ -58,6 +60,12 @@ impl Features {
     /// Bits that forbid writing.
     pub(crate) fn unknown_read_only(&self) -> u64 {
         self.read_only_compatible & !Features::KNOWN.read_only_compatible
+    }
+
+    /// Whether there is none that this build does not know.
+    pub(crate) fn are_known(&self) -> bool {
+        let unknown = self.compatible & !Features::KNOWN.compatible;
+        unknown == 0 && self.unknown_read_only() == 0 && self.unknown_incompatible() == 0
     }
 
     /// Refuses `file` if it uses something that this build must know to read it.
@@ -122,7 +130,7 @@ pub(crate) fn reads(supported: u32, found: u32) -> bool {
     found == supported || (found != 0 && found < supported)
 }
 
-/// Reads what stands first in every header of every version.
+/// Compares the magic that stands next.
 pub(crate) fn check_magic(
     cursor: &mut Cursor<'_>,
     magic: [u8; 8],
@@ -137,8 +145,91 @@ pub(crate) fn check_magic(
     Err(Damage::Value { of, found, expected })
 }
 
+/// The longest header of any version, a segment's without its catalog.
+pub(crate) const HEADER_BYTES_MAX: usize = 4096;
+
+/// The release that writes, as headers hold it.
+pub(crate) const RELEASE_FIELD: Field = ("release that wrote it: major, minor, patch, 0", 4);
+
+/// Major, minor and patch number of this build.
+pub(crate) const RELEASE: [u8; 4] = [
+    number(env!("CARGO_PKG_VERSION_MAJOR")),
+    number(env!("CARGO_PKG_VERSION_MINOR")),
+    number(env!("CARGO_PKG_VERSION_PATCH")),
+    0,
+];
+
+const fn number(text: &str) -> u8 {
+    match u8::from_str_radix(text, 10) {
+        Ok(number) => number,
+        Err(_) => panic!("a part of the release's number is above 255"),
+    }
+}
+
+/// A header whose checksum is right, of a version that this build reads.
+#[derive(Debug)]
+pub(crate) struct Front<'a> {
+    pub(crate) features: Features,
+    /// Bytes of the header. What a later build added stands between the fields that this one knows
+    /// and the checksum.
+    pub(crate) len: usize,
+    /// The header's own checksum, its last field.
+    pub(crate) crc: u32,
+    /// What follows the feature words.
+    pub(crate) rest: Cursor<'a>,
+}
+
+/// Begins to encode a header of `len` bytes.
+pub(crate) fn begin_header(magic: [u8; 8], len: usize, features: &Features) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(len);
+    bytes.put_bytes(&magic);
+    bytes.put_u32(FORMAT_VERSION);
+    bytes.put_len_u32(len);
+    features.encode(&mut bytes);
+    bytes
+}
+
+/// Ends a header with its checksum.
+pub(crate) fn end_header(bytes: &mut Vec<u8>) {
+    let crc = crc32fast::hash(bytes);
+    bytes.put_u32(crc);
+}
+
+/// Decodes the front of the header that stands first in `bytes`, of which this build knows `known_len`
+/// bytes.
+pub(crate) fn decode_front<'a>(
+    bytes: &'a [u8],
+    magic: [u8; 8],
+    known_len: usize,
+) -> Result<Front<'a>, HeaderError> {
+    let mut cursor = Cursor::new(bytes);
+    check_magic(&mut cursor, magic, "magic of a header")?;
+    let version = cursor.u32("format version")?;
+    let found = cursor.u32("length of a header")?;
+    let features = Features::decode(&mut cursor)?;
+    let (least, most) = (cursor.position() + 4, bytes.len().min(HEADER_BYTES_MAX));
+    let len = match usize::try_from(found) {
+        Ok(len) if (least..=most).contains(&len) && len % 8 == 0 => len,
+        _ => {
+            let (found, expected) = (found.into(), known_len as u64);
+            return Err(Damage::Value { of: "length of a header", found, expected }.into());
+        }
+    };
+    let (covered, crc) = bytes.split_at(len - 4);
+    let crc = Cursor::new(crc).u32("checksum of a header")?;
+    check_crc("header", covered, crc)?;
+    check_version(version, &features)?;
+    if len < known_len {
+        let expected = known_len as u64;
+        return Err(
+            Damage::Value { of: "length of a header", found: found.into(), expected }.into()
+        );
+    }
+    Ok(Front { features, len, crc, rest: cursor })
+}
+
 /// Refuses what is in a header whose checksum is right, unless this build reads such files.
-pub(crate) fn check_version(version: u32, features: &Features) -> Result<(), HeaderError> {
+fn check_version(version: u32, features: &Features) -> Result<(), HeaderError> {
     if !reads(FORMAT_VERSION, version) {
         return Err(HeaderError::Version { found: version });
     }
@@ -149,8 +240,46 @@ pub(crate) fn check_version(version: u32, features: &Features) -> Result<(), Hea
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A header of which this build knows `known_len` bytes, as a later build writes it.
+    pub(crate) fn lengthened(bytes: Vec<u8>, known_len: usize, version: u32) -> Vec<u8> {
+        let mut longer = bytes[..known_len - 4].to_vec();
+        longer.extend_from_slice(&[0xab; 40]);
+        longer[8..12].copy_from_slice(&version.to_le_bytes());
+        longer[12..16].copy_from_slice(&(known_len as u32 + 40).to_le_bytes());
+        end_header(&mut longer);
+        longer.extend_from_slice(&bytes[known_len..]);
+        longer
+    }
+
+    #[test]
+    fn a_flipped_bit_in_a_version_is_damage_and_a_newer_version_with_a_longer_header_is_none() {
+        let decode = |bytes: &[u8]| match decode_front(bytes, *b"FREEHOLD", 48) {
+            Ok(front) => Ok(front.rest.position()),
+            Err(error) => Err(error),
+        };
+        let mut good = begin_header(*b"FREEHOLD", 48, &Features::default());
+        good.put_u32(7);
+        end_header(&mut good);
+        assert_eq!(decode(&good), Ok(40));
+        for at in 0..8 * good.len() {
+            let mut bad = good.clone();
+            bad[at / 8] ^= 1 << (at % 8);
+            assert!(matches!(decode(&bad), Err(HeaderError::Damage(_))), "bit {at}");
+        }
+        let found = FORMAT_VERSION + 1;
+        let newer = lengthened(good.clone(), 48, found);
+        assert_eq!(decode(&newer), Err(HeaderError::Version { found }));
+        let long = [lengthened(good.clone(), 48, FORMAT_VERSION), vec![1; 9]].concat();
+        assert_eq!(decode(&long), Ok(40));
+        // Shorter than every header of this version is.
+        let mut short = begin_header(*b"FREEHOLD", 44, &Features::default());
+        end_header(&mut short);
+        let damage = Damage::Value { of: "length of a header", found: 44, expected: 48 };
+        assert_eq!(decode(&short), Err(damage.into()));
+    }
 
     #[test]
     fn older_versions_are_read_but_for_the_draft() {

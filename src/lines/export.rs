@@ -10,6 +10,7 @@ use super::head::{self, Field, Header, Instance, Run, Source};
 use super::{FORMAT, LINE_BYTES_MAX, LinesError, Moved};
 use crate::database::{DigestOfRows, View};
 use crate::error::{Damage, Error, Link, Result};
+use crate::format::core_entry::Told;
 use crate::id::{DatabaseId, Lsn, RunId};
 use crate::primitive::json::JsonWriter;
 use crate::primitive::private::table_tag;
@@ -49,12 +50,15 @@ pub(crate) fn export(
     lines.put(head::HEADER, &header(view, database, selection))?;
     let mut moved = Moved::default();
     for row in state.table.iter().filter(|row| selection.has_run(row.id)) {
-        let last_lsn = state.runs.get(&row.id).map_or(Lsn::ZERO, |run| run.last_lsn);
+        let run = state.runs.get(&row.id);
+        let last_lsn = run.map_or(Lsn::ZERO, |run| run.last_lsn);
+        let told = run.map(|run| run.told).filter(|told| *told != Told::default());
         let run = Run {
             id: row.id,
             name: row.name.to_string(),
             created_lsn: row.created_lsn,
             last_lsn,
+            told: told.map(|told| (told.lsn, told.timestamp)),
             parent: row.parent,
         };
         lines.put(head::RUN, &run)?;

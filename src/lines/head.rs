@@ -52,6 +52,9 @@ pub(super) struct Run {
     pub(super) name: String,
     pub(super) created_lsn: Lsn,
     pub(super) last_lsn: Lsn,
+    /// The highest LSN and time that its operations were told, where that was not their record's: those of
+    /// a run that was imported, or copied as it was earlier.
+    pub(super) told: Option<(Lsn, Timestamp)>,
     /// The run it was forked from, and up to which record.
     pub(super) parent: Option<(RunId, Lsn)>,
 }

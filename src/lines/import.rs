@@ -20,6 +20,7 @@ use crate::database::DigestOfRows;
 use crate::error::{Error, Reason, RegistryError, Result};
 use crate::format::RUN_NAME_BYTES_MAX;
 use crate::format::catalog::Catalog;
+use crate::format::core_entry::Told;
 use crate::id::{Epoch, Lsn, RunId};
 use crate::primitive::json::Json;
 use crate::primitive::private::table_tag;
@@ -199,6 +200,8 @@ impl Import {
         }
         let mut state = RunState::default();
         state.last_lsn = run.last_lsn;
+        state.told =
+            run.told.map_or_else(Told::default, |(lsn, timestamp)| Told { lsn, timestamp });
         self.state.runs.insert(run.id, state);
         self.moved.runs += 1;
         Ok(())

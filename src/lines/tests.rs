@@ -123,7 +123,7 @@ fn the_lines_of_a_database_are_these() {
     assert_eq!(
         rows[..11],
         [
-            r#"{"run":{"id":1,"name":"one","created_lsn":2,"last_lsn":3,"parent":null}}"#,
+            r#"{"run":{"id":1,"name":"one","created_lsn":2,"last_lsn":3,"told":null,"parent":null}}"#,
             r#"{"primitive":"kv","run":0,"field":"pairs","key":"text","value":"line\nend"}"#,
             r#"{"primitive":"kv","run":0,"field":"pairs","key":{"hex":"ff00"},"value":""}"#,
             r#"{"primitive":"shelves","run":0,"field":"books","key":[1,"aa"],"value":{"cover":"","kind":{"Bound":{"pages":7,"signed":[null]}}}}"#,
@@ -335,7 +335,7 @@ fn what_is_wrong_is_said_with_its_line() {
         (
             changed(&[(
                 "{\"instance\":",
-                "{\"run\":{\"id\":2,\"name\":\"one\",\"created_lsn\":2,\"last_lsn\":2,\"parent\":null}}\n{\"instance\":",
+                "{\"run\":{\"id\":2,\"name\":\"one\",\"created_lsn\":2,\"last_lsn\":2,\"told\":null,\"parent\":null}}\n{\"instance\":",
             )]),
             "line 3: the run is 2 \"one\", expected a number and a name that no other run has",
         ),

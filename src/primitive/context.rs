@@ -23,15 +23,16 @@ impl OpContext {
         OpContext::new(origin.timestamp, origin.lsn, origin.index)
     }
 
-    /// The transaction's time. Of a run that was imported, or copied as it was earlier, operations are told
-    /// the times and LSNs of where they were first logged, and those that follow here may be told lower
-    /// ones. Else never less than that of an earlier one.
+    /// The transaction's time: in a run never less than that of an earlier one. Of a run that was
+    /// imported, or copied as it was earlier, operations are told times and LSNs of where they were first
+    /// logged, and those that follow here are told no less.
     #[must_use]
     pub const fn timestamp(&self) -> Timestamp {
         self.timestamp
     }
 
-    /// The transaction's LSN.
+    /// The transaction's LSN: in a run, higher than that of every earlier transaction. Where it has to be
+    /// higher than those of records elsewhere, that is a number which no record here has.
     #[must_use]
     pub const fn lsn(&self) -> Lsn {
         self.lsn

@@ -13,6 +13,7 @@ use rkyv::util::AlignedVec;
 use super::context::{LoggedEntry, OpContext};
 use super::payload::PayloadWriter;
 use crate::error::{Damage, Error, Reason, Result};
+use crate::format::core_entry::{Origin, Told};
 use crate::format::entry::{ENTRY_HEAD_LEN, Entries, encode_head};
 use crate::format::record::{BODY_HEAD_LEN, encode_body_head};
 use crate::format::{ENTRY_BYTES_MAX, RECORD_BYTES_MAX, WalEntry, core_entry};
@@ -31,6 +32,9 @@ pub(crate) struct TransactionLog {
     /// The run that the next entry belongs to, with the LSN of its last record.
     next_run: RunId,
     next_previous: Lsn,
+    next_told: Told,
+    /// There may be entries with an origin.
+    has_origins: bool,
     /// An operation panicked, and its primitive could not be brought back.
     lost: Option<Reason>,
 }
@@ -62,6 +66,8 @@ impl TransactionLog {
             run: RunId::ROOT,
             next_run: RunId::ROOT,
             next_previous: Lsn::ZERO,
+            next_told: Told::default(),
+            has_origins: false,
             lost: None,
         }
     }
@@ -75,11 +81,12 @@ impl TransactionLog {
         self.buffer.resize(BODY_HEAD_LEN, 0);
     }
 
-    /// Says which run the next entries belong to, and the LSN of that run's last record. The switch
-    /// is logged with the first of them.
-    pub(crate) fn set_run(&mut self, run: RunId, previous: Lsn) {
+    /// Says which run the next entries belong to, the LSN of that run's last record, and what its
+    /// operations were told so far. The switch is logged with the first of them.
+    pub(crate) fn set_run(&mut self, run: RunId, previous: Lsn, told: Told) {
         self.next_run = run;
         self.next_previous = previous;
+        self.next_told = told;
     }
 
     /// Adds an entry of the core, which belongs to no run.
@@ -101,8 +108,7 @@ impl TransactionLog {
         let LoggedEntry { wal_type, version, index, lsn, timestamp, payload } = *entry;
         let point = self.point();
         let pushed = self.switch_run().and_then(|()| {
-            let origin = core_entry::Origin { lsn, timestamp, index };
-            self.push_core(core_entry::ORIGIN, &origin.encode())?;
+            self.push_origin(Origin { lsn, timestamp, index })?;
             let head = self.buffer.len();
             self.buffer.extend_from_slice(&[0; ENTRY_HEAD_LEN]);
             self.buffer.extend_from_slice(payload);
@@ -162,6 +168,8 @@ impl TransactionLog {
         self.run = RunId::ROOT;
         self.next_run = RunId::ROOT;
         self.next_previous = Lsn::ZERO;
+        self.next_told = Told::default();
+        self.has_origins = false;
         self.lost = None;
     }
 
@@ -192,6 +200,15 @@ impl TransactionLog {
         encode: impl FnOnce(&mut PayloadWriter<'_>) -> Result<u8>,
     ) -> Result<Begun> {
         self.switch_run()?;
+        let context = match self.next_told.instead_of(self.lsn, self.timestamp) {
+            None => OpContext::new(self.timestamp, self.lsn, self.entry_count),
+            Some((lsn, timestamp)) => {
+                let index = self.entry_count.saturating_add(1);
+                let origin = Origin { lsn, timestamp, index };
+                self.push_origin(origin)?;
+                OpContext::of(&origin)
+            }
+        };
         let head = self.buffer.len();
         self.buffer.extend_from_slice(&[0; ENTRY_HEAD_LEN]);
         let mut payload = PayloadWriter::new(&mut self.buffer, &mut self.arena, version);
@@ -202,15 +219,17 @@ impl TransactionLog {
             (wal_type, version)
         };
         debug_assert!(payload.len() <= self.buffer.len());
-        let context = OpContext::new(self.timestamp, self.lsn, self.entry_count);
         self.finish_entry(head, wal_type, version)?;
         Ok(Begun { head, context })
     }
 
     /// What the next entry's operation will be told.
     pub(super) fn next_context(&self) -> OpContext {
-        let switch = u32::from(self.run != self.next_run);
-        OpContext::new(self.timestamp, self.lsn, self.entry_count.saturating_add(switch))
+        let index = self.entry_count.saturating_add(u32::from(self.run != self.next_run));
+        match self.next_told.instead_of(self.lsn, self.timestamp) {
+            None => OpContext::new(self.timestamp, self.lsn, index),
+            Some((lsn, timestamp)) => OpContext::new(timestamp, lsn, index.saturating_add(1)),
+        }
     }
 
     /// The entry that was just added.
@@ -219,6 +238,27 @@ impl TransactionLog {
             Some(Ok(entry)) => Ok(entry),
             _ => Err(Error::reject(Damage::Undecodable { of: "the entry just encoded" })),
         }
+    }
+
+    /// What operations were told other than their own record, and in which runs.
+    pub(crate) fn origins(&self) -> Result<Vec<(RunId, Origin)>, Damage> {
+        let mut origins = Vec::new();
+        if !self.has_origins {
+            return Ok(origins);
+        }
+        let mut run = RunId::ROOT;
+        let bytes = self.buffer.get(BODY_HEAD_LEN..).unwrap_or_default();
+        for entry in Entries::new(bytes, self.entry_count) {
+            let entry = entry?;
+            match entry.wal_type {
+                core_entry::RUN_SWITCH => {
+                    run = core_entry::RunSwitch::decode(entry.payload)?.run;
+                }
+                core_entry::ORIGIN => origins.push((run, Origin::decode(entry.payload)?)),
+                _ => {}
+            }
+        }
+        Ok(origins)
     }
 
     /// Hands every entry of `run` since `point` to `apply`.
@@ -238,7 +278,7 @@ impl TransactionLog {
                 core_entry::RUN_SWITCH => {
                     current = core_entry::RunSwitch::decode(entry.payload)?.run;
                 }
-                core_entry::ORIGIN => origin = Some(core_entry::Origin::decode(entry.payload)?),
+                core_entry::ORIGIN => origin = Some(Origin::decode(entry.payload)?),
                 ..=core_entry::LAST => {}
                 _ => {
                     let context = match origin.take() {
@@ -258,6 +298,11 @@ impl TransactionLog {
     /// The state of a primitive could not be brought back: the transaction must not commit.
     pub(super) fn lose(&mut self, reason: Reason) {
         self.lost.get_or_insert(reason);
+    }
+
+    fn push_origin(&mut self, origin: Origin) -> Result<()> {
+        self.has_origins = true;
+        self.push_core(core_entry::ORIGIN, &origin.encode())
     }
 
     fn switch_run(&mut self) -> Result<()> {

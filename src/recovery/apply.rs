@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::error::{Damage, Error, Result};
+use crate::format::core_entry::Origin;
 use crate::id::{Epoch, Lsn, RunId, Timestamp};
 use crate::primitive::{EntryAt, Instance, LoggedEntries, RecordAt};
 use crate::state::{RunRow, RunState, State};
@@ -74,6 +75,10 @@ pub(super) fn apply(
         let of_record = || records.get(at.record as usize).map(|record| record.lsn);
         origins.get(&at.record).copied().or_else(of_record)
     };
+    let told_to = |at: &EntryAt| {
+        let RecordAt { lsn, timestamp } = *records.get(at.record as usize)?;
+        origins.contains_key(&at.record).then_some(Origin { lsn, timestamp, index: 0 })
+    };
     let logged = LoggedEntries { bytes: segment.bytes(), records: &records, entries: &[] };
     let mut deleted = Vec::new();
     for event in chunk.runs {
@@ -114,6 +119,9 @@ pub(super) fn apply(
         if let Some(lsn) = bucket.entries.last().and_then(lsn_of) {
             run.last_lsn = run.last_lsn.max(lsn);
         }
+        if !origins.is_empty() {
+            bucket.entries.iter().filter_map(told_to).for_each(|origin| run.told.raise(&origin));
+        }
         count += bucket.entries.len();
         let instance = run.take(registry, bucket.primitive);
         tasks.push(Task { bucket, instance });
@@ -141,6 +149,9 @@ pub(super) fn apply(
             return Err(corrupt(run, "has an entry that is not there", at.offset()));
         };
         of.last_lsn = of.last_lsn.max(lsn_of(&at).unwrap_or_default());
+        if let Some(origin) = told_to(&at) {
+            of.told.raise(&origin);
+        }
         Arc::make_mut(&mut state.detached).push(type_id, run, &entry);
     }
     for run in deleted {

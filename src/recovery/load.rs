@@ -71,6 +71,7 @@ pub(super) fn load(
         }
         let mut run = RunState::default();
         run.last_lsn = row.last_lsn;
+        run.told = row.told;
         state.runs.insert(row.run, run);
     }
     state.table.forget_childless();

@@ -13,7 +13,7 @@ use super::run_log::{Beginning, RunLog};
 use crate::disk::{DiskRef, OsDisk};
 use crate::error::{Damage, Error, RegistryError, Result};
 use crate::format::catalog::{Catalog, CatalogRow};
-use crate::format::core_entry::{self, Origin, RunCreate};
+use crate::format::core_entry::{self, Origin, RunCreate, Told};
 use crate::format::snapshot::CORE_TYPE_ID;
 use crate::id::{DatabaseId, Epoch, Lsn, RunId, Timestamp};
 use crate::registry::PrimitiveRegistry;
@@ -51,6 +51,7 @@ pub(crate) fn write_bundle(path: &Path, row: &state::RunRow, log: &RunLog) -> Re
             parent: None,
             created_lsn: LSN,
             last_lsn: LSN,
+            told: Told::default(),
             is_fork: false,
             is_gone: false,
             name: row.name.to_string(),

@@ -13,7 +13,7 @@ use super::run_log::{carried, each_entry, type_of, types_of};
 use crate::disk::DiskRef;
 use crate::error::{Damage, Error, Result};
 use crate::format::catalog::Catalog;
-use crate::format::core_entry::{self, RunCreate};
+use crate::format::core_entry::{self, RunCreate, Told};
 use crate::format::snapshot::CORE_TYPE_ID;
 use crate::id::{DatabaseId, Epoch, Lsn, RunId, SegmentId, Timestamp};
 use crate::snapshot::{self, CarriedEntry, FileKind, RawInstance, RunRow, Section, SnapshotMeta};
@@ -216,11 +216,12 @@ impl Writer<'_> {
         Ok(bytes)
     }
 
-    /// Opens a file and reads it whole; `None`: it is damaged, and stays as it is.
+    /// Opens a file and reads it whole; `None`: it is damaged, or has something of a later build that
+    /// would be lost, and stays as it is.
     fn open(&self, (first, last, _): &Range) -> Result<Option<Pack>> {
         let opened = Pack::open(self.disk, *first, *last);
         match opened.and_then(|pack| pack.file().verify_whole().map(|()| pack)) {
-            Ok(pack) => Ok(Some(pack)),
+            Ok(pack) => Ok(Some(pack).filter(|pack| pack.file().features().are_known())),
             Err(Error::Corrupt { .. } | Error::Version { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -318,6 +319,7 @@ impl Writer<'_> {
             parent: row.and_then(|row| row.parent),
             created_lsn: lsn,
             last_lsn: lsn,
+            told: Told::default(),
             is_fork: row.is_some_and(|row| row.is_fork),
             is_gone: row.is_none(),
             name: row.map_or_else(String::new, |row| row.name.to_string()),
@@ -336,6 +338,7 @@ fn row_of(create: &RunCreate<'_>, wal_type: u8, lsn: Lsn) -> RunRow {
         parent: create.parent,
         created_lsn: lsn,
         last_lsn: lsn,
+        told: Told::default(),
         is_fork: wal_type == core_entry::RUN_FORK,
         is_gone: false,
         name: create.name.to_owned(),

@@ -22,11 +22,8 @@ use crate::format::section::{BlockRow, InstanceRow, SectionIndex, SectionRow};
 use crate::format::snapshot::{
     CORE_TYPE_ID, FileKind, HEADER_LEN, SnapshotHeader, TRAILER_LEN, Trailer,
 };
-use crate::format::version::Features;
+use crate::format::version::{Features, HEADER_BYTES_MAX};
 use crate::id::Lsn;
-
-/// The longest header that any version may have.
-const HEADER_BYTES_MAX: u64 = 4096;
 
 /// A snapshot that is open to read.
 pub(crate) struct SnapshotFile {
@@ -111,25 +108,24 @@ impl SnapshotFile {
         if len < needed {
             return Err(source.corrupt(0, Damage::Truncated { of: "snapshot", needed, left: len }));
         }
-        let header = source.read(0, len.min(HEADER_BYTES_MAX), "snapshot header")?;
-        let header =
+        let header = source.read(0, len.min(HEADER_BYTES_MAX as u64), "snapshot header")?;
+        let (header, header_len, header_crc) =
             SnapshotHeader::decode(&header, kind).map_err(|error| error.into_error(&path))?;
         let trailer_offset = len - TRAILER_LEN as u64;
         let trailer = source.read(trailer_offset, TRAILER_LEN as u64, "trailer")?;
         let trailer = Cursor::new(&trailer)
             .array("trailer")
             .and_then(|bytes| Trailer::decode(&bytes, len))
-            .and_then(|trailer| match header.crc() {
-                found if found == trailer.header_crc => Ok(trailer),
-                found => {
-                    let expected = trailer.header_crc;
+            .and_then(|trailer| match (header_crc, trailer.header_crc) {
+                (found, expected) if found == expected => Ok(trailer),
+                (found, expected) => {
                     Err(Damage::Checksum { of: "header, by the trailer,", found, expected })
                 }
             })
             .map_err(|damage| source.corrupt(trailer_offset, damage))?;
 
         let rows = source.footer(&trailer, trailer_offset)?;
-        let mut sections = source.sections(&rows, trailer.footer_offset)?;
+        let mut sections = source.sections(&rows, header_len as u64, trailer.footer_offset)?;
         if sections.first().is_none_or(|first| first.type_id() != CORE_TYPE_ID) {
             let damage = Damage::Undecodable { of: "first section, which must be the core's" };
             return Err(source.corrupt(trailer.footer_offset, damage));

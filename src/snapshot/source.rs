@@ -21,8 +21,8 @@ use crate::format::section::{
     check_crc,
 };
 use crate::format::snapshot::{
-    CORE_SECTION_VERSION, FOOTER_ALIGN, FileKind, HEADER_LEN, RunRow, SECTION_ALIGN,
-    SnapshotHeader, Trailer, core_table,
+    CORE_SECTION_VERSION, FOOTER_ALIGN, FileKind, RunRow, SECTION_ALIGN, SnapshotHeader, Trailer,
+    core_table,
 };
 use crate::id::{Lsn, RunId};
 
@@ -100,10 +100,15 @@ impl Source<'_> {
         Ok(rows)
     }
 
-    /// The sections with their indexes: from the header to the footer table each byte must belong
-    /// to one of them, or be a zero before it.
-    pub(super) fn sections(&self, rows: &[SectionRow], footer_offset: u64) -> Result<Vec<Section>> {
-        let mut end = HEADER_LEN as u64;
+    /// The sections with their indexes: from the end of the header to the footer table each byte must
+    /// belong to one of them, or be a zero before it.
+    pub(super) fn sections(
+        &self,
+        rows: &[SectionRow],
+        header_end: u64,
+        footer_offset: u64,
+    ) -> Result<Vec<Section>> {
+        let mut end = header_end;
         let mut sections = Vec::new();
         for row in rows {
             self.section_header(row, end, footer_offset)?;

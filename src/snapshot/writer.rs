@@ -87,6 +87,7 @@ fn install(
 pub(crate) struct SnapshotWriter<'m> {
     output: Output,
     meta: &'m SnapshotMeta,
+    /// The header's own checksum, which the trailer repeats.
     header_crc: u32,
     builder: BlockBuilder,
     /// Those that are closed.
@@ -118,11 +119,12 @@ impl<'m> SnapshotWriter<'m> {
             chain: meta.chain,
             epoch: meta.epoch,
         };
-        output.put(&header.encode())?;
+        let header = header.encode();
+        output.put(&header)?;
         Ok(SnapshotWriter {
             output,
             meta,
-            header_crc: header.crc(),
+            header_crc: header.last_chunk().map_or(0, |crc| u32::from_le_bytes(*crc)),
             builder: BlockBuilder::new(),
             sections: Vec::new(),
             open: None,

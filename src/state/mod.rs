@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::format::catalog::Catalog;
+use crate::format::core_entry::{Origin, Told};
 use crate::id::{Epoch, Lsn, RunId, Timestamp};
 use crate::primitive::Instance;
 use crate::registry::PrimitiveRegistry;
@@ -45,12 +46,14 @@ pub(crate) struct RunState {
     cells: Vec<Option<Cell>>,
     /// The last record with an entry of this run: where its chain begins.
     pub(crate) last_lsn: Lsn,
+    /// What its operations were told at most, where they were not told their own record.
+    pub(crate) told: Told,
 }
 
 impl RunState {
     /// An empty run that the record at `lsn` made.
     pub(crate) fn begun(lsn: Lsn) -> RunState {
-        RunState { cells: Vec::new(), last_lsn: lsn }
+        RunState { last_lsn: lsn, ..RunState::default() }
     }
 
     /// The cell of the primitive at `index` in the registry, made empty at its first use.
@@ -126,7 +129,7 @@ impl State {
         let mut state = State::empty(published.registry);
         for (run, frozen) in &published.runs {
             let thawed = state.runs.entry(*run).or_default();
-            thawed.last_lsn = frozen.last_lsn;
+            (thawed.last_lsn, thawed.told) = (frozen.last_lsn, frozen.told);
             for (index, primitive) in published.registry.list().iter().enumerate() {
                 if let Some(frozen) = frozen.get(index) {
                     thawed.put(index, primitive.thaw(frozen));
@@ -185,7 +188,9 @@ impl State {
     /// Adds a run that begins with what `parent` has now, but for what lives in the root only.
     pub(crate) fn fork_run(&mut self, parent: RunId, run: RunId) -> &mut RunState {
         let mut fork = RunState::default();
-        let cells = self.runs.get(&parent).map(|parent| parent.cells.as_slice());
+        let parent = self.runs.get(&parent);
+        fork.told = parent.map_or_else(Told::default, |parent| parent.told);
+        let cells = parent.map(|parent| parent.cells.as_slice());
         for (index, cell) in cells.unwrap_or_default().iter().enumerate() {
             let primitive = self.registry.list()[index];
             if let Some(cell) = cell.as_ref().filter(|_| !primitive.root_only()) {
@@ -213,6 +218,16 @@ impl State {
         }
         for index in used {
             self.note_first_entry(index, lsn);
+        }
+    }
+
+    /// Notes what operations were told other than their own record. Too much does no harm: it is what
+    /// the next ones must be told more than.
+    pub(crate) fn note_told(&mut self, origins: &[(RunId, Origin)]) {
+        for (run, origin) in origins {
+            if let Some(state) = self.runs.get_mut(run) {
+                state.told.raise(origin);
+            }
         }
     }
 
@@ -254,19 +269,22 @@ impl State {
         for run in self.made.drain(..) {
             if let Some(state) = self.runs.get(&run) {
                 // A run without an instance has its place in the chain all the same.
-                runs.insert(run, Arc::new(PublishedRun::without_instances(state.last_lsn)));
+                runs.insert(
+                    run,
+                    Arc::new(PublishedRun::without_instances(state.last_lsn, state.told)),
+                );
             }
         }
         for (run, index) in self.dirty.drain(..) {
             let Some(state) = self.runs.get_mut(&run) else { continue };
-            let last_lsn = state.last_lsn;
+            let (last_lsn, told) = (state.last_lsn, state.told);
             let Some(cell) = state.existing(index) else { continue };
             cell.dirty = false;
             let frozen = self.registry.list()[index].freeze(&cell.instance);
             let entry = runs.entry(run).or_default();
             let published = Arc::make_mut(entry);
             published.put(index, frozen);
-            published.last_lsn = last_lsn;
+            (published.last_lsn, published.told) = (last_lsn, told);
         }
         Published {
             registry: self.registry,

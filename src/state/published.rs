@@ -6,6 +6,7 @@ use imbl::OrdMap;
 
 use super::{Detached, RunTable};
 use crate::format::catalog::Catalog;
+use crate::format::core_entry::Told;
 use crate::id::{Epoch, Lsn, RunId, Timestamp};
 use crate::primitive::Frozen;
 use crate::registry::PrimitiveRegistry;
@@ -15,12 +16,13 @@ use crate::registry::PrimitiveRegistry;
 pub(crate) struct PublishedRun {
     frozen: Vec<Option<Frozen>>,
     pub(crate) last_lsn: Lsn,
+    pub(crate) told: Told,
 }
 
 impl PublishedRun {
     /// A run that has only its place in the chain.
-    pub(super) fn without_instances(last_lsn: Lsn) -> PublishedRun {
-        PublishedRun { last_lsn, ..PublishedRun::default() }
+    pub(super) fn without_instances(last_lsn: Lsn, told: Told) -> PublishedRun {
+        PublishedRun { frozen: Vec::new(), last_lsn, told }
     }
 
     pub(crate) fn put(&mut self, index: usize, frozen: Frozen) {

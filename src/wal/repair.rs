@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use super::create::make_dir;
 use super::failed;
 use super::names::{QUARANTINE_DIR, quarantine_path, segment_path};
-use super::scan::{SegmentEnds, SegmentReader};
+use super::scan::{SegmentEnds, SegmentReader, uncut_footer};
 use super::tail::Tail;
 use crate::disk::{DiskRef, OpenMode, read_full_at, write_all_at};
 use crate::error::{Error, Result};
@@ -52,10 +52,13 @@ pub(super) fn confirm_seal(disk: &DiskRef, segment: SegmentId) -> Result<()> {
     let ends = SegmentEnds::read(disk, segment)?;
     let path = segment_path(segment);
     let footer = ends.footer.map_err(|what| Error::corrupt(&path, ends.bytes, what))?;
-    let encoded = footer.encode(ends.header.salt);
-    let failed = |op, source| failed(&**disk, op, &path, encoded.len() as u64, source);
+    let mut bytes = vec![0; usize::try_from(ends.bytes - footer.records_end).unwrap_or_default()];
+    let len = bytes.len() as u64;
+    let failed = |op, source| failed(&**disk, op, &path, len, source);
     let file = disk.open(&path, OpenMode::Write).map_err(|source| failed("open", source))?;
-    write_all_at(&*file, &encoded, footer.records_end).map_err(|source| failed("write", source))?;
+    read_full_at(&*file, &mut bytes, footer.records_end)
+        .map_err(|source| failed("read", source))?;
+    write_all_at(&*file, &bytes, footer.records_end).map_err(|source| failed("write", source))?;
     file.sync().map_err(|source| failed("sync", source))
 }
 
@@ -65,9 +68,8 @@ pub(crate) fn cut_bytes<'a>(reader: &'a SegmentReader, tail: &Tail) -> &'a [u8] 
     let rest = usize::try_from(tail.end).ok().and_then(|end| reader.bytes().get(end..));
     let rest = rest.unwrap_or_default();
     let len = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    let cut = rest.get(..len).unwrap_or_default();
-    let salt = reader.ends().map_or(0, |ends| ends.header.salt);
-    if cut == tail.footer().encode(salt) { &[] } else { cut }
+    let seals = |ends: &SegmentEnds| uncut_footer(rest, &ends.header, tail).is_some();
+    if reader.ends().is_some_and(seals) { &[] } else { rest.get(..len).unwrap_or_default() }
 }
 
 /// Copies the cut bytes, durably, and says where to. A copy has its name only once it is whole.

@@ -17,9 +17,8 @@ use super::tail::Tail;
 use crate::disk::{DiskFile, DiskRef, FileRef, OpenMode, read_full_at};
 use crate::error::{Damage, Error, Result};
 use crate::format::record::{FRAME_LEN, HEADER_LEN, Place, RecordHeader, framed_len};
-use crate::format::segment::{
-    self, HeaderStart, SegmentFooter, SegmentHeader, TRAILER_LEN, starts_footer,
-};
+use crate::format::segment::{HeaderStart, SegmentFooter, SegmentHeader, TRAILER_LEN};
+use crate::format::version::HEADER_BYTES_MAX;
 use crate::id::{Lsn, SegmentId};
 
 /// The longest segment file that is read: the largest option, with room for the largest batch.
@@ -58,7 +57,7 @@ impl SegmentEnds {
         let source = Source { disk, file: &*file, path: &path };
         let bytes =
             file.size().map_err(|error| failed(&**disk, "read the size of", &path, 0, error))?;
-        let start = source.read(0, segment::HEADER_LEN)?;
+        let start = source.read(0, HEADER_BYTES_MAX)?;
         let start = HeaderStart::decode(&start).map_err(|error| error.into_error(&path))?;
         let whole = source.read(0, start.whole_len())?;
         let header = start.decode_rest(&whole).map_err(|error| error.into_error(&path))?;
@@ -148,7 +147,7 @@ impl SegmentReader {
             }
         };
         // Before memory is taken for a file that may be long and none of ours.
-        let start = Source { disk, file: &*file, path }.read(0, segment::HEADER_LEN)?;
+        let start = Source { disk, file: &*file, path }.read(0, HEADER_BYTES_MAX)?;
         HeaderStart::decode(&start).map_err(|error| error.into_error(path))?;
         if self.buffer.len() < len {
             self.buffer.resize(len, 0);
@@ -397,13 +396,13 @@ impl<'a> Records<'a> {
             })
         };
         if let Ok(footer) = &self.ends.footer {
-            return match self.disagreement(footer) {
+            return match self.tail.disagreement(footer) {
                 None => Stop::AtFooter,
                 Some(differs) if rest.is_empty() => bad(differs),
                 Some(_) => bad(damage),
             };
         }
-        if self.uncut_footer(rest).is_some_and(|footer| self.disagreement(&footer).is_none()) {
+        if uncut_footer(rest, &self.ends.header, &self.tail).is_some() {
             return Stop::AtFooter;
         }
         if is_zero(rest) {
@@ -420,34 +419,19 @@ impl<'a> Records<'a> {
         }
         bad(damage)
     }
+}
 
-    /// Where a footer and the records before it contradict each other.
-    fn disagreement(&self, footer: &SegmentFooter) -> Option<Damage> {
-        let tail = &self.tail;
-        [
-            ("offset where the records end", tail.end, footer.records_end),
-            ("LSN of the last record", tail.last_lsn.0, footer.last_lsn.0),
-            ("record count", tail.record_count, footer.record_count),
-            ("chain", tail.chain.into(), footer.chain.into()),
-        ]
-        .into_iter()
-        .find(|(_, found, expected)| found != expected)
-        .map(|(of, found, expected)| Damage::Value { of, found, expected })
-    }
-
-    /// The footer that stands where the next record would, with only zeros behind it: sealing was
-    /// interrupted before the file was cut.
-    fn uncut_footer(&self, rest: &[u8]) -> Option<SegmentFooter> {
-        if !starts_footer(rest) {
-            return None;
-        }
-        let len = self.tail.footer().encoded_len();
-        let (footer, behind) = rest.split_at_checked(len)?;
-        let header = &self.ends.header;
-        let file_bytes = self.tail.end + len as u64;
-        let footer = SegmentFooter::decode(footer, header.salt, header.segment, file_bytes).ok()?;
-        is_zero(behind).then_some(footer)
-    }
+/// The footer that stands where the next record would, with only zeros behind it, and seals exactly the
+/// records before it: sealing was interrupted before the file was cut.
+pub(super) fn uncut_footer(
+    rest: &[u8],
+    header: &SegmentHeader,
+    tail: &Tail,
+) -> Option<SegmentFooter> {
+    let (footer, behind) = SegmentFooter::split_from(rest)?;
+    let file_bytes = tail.end + footer.len() as u64;
+    let footer = SegmentFooter::decode(footer, header.salt, header.segment, file_bytes).ok()?;
+    (tail.disagreement(&footer).is_none() && is_zero(behind)).then_some(footer)
 }
 
 /// Whether all of `bytes` are zero.

@@ -2,6 +2,7 @@
 //!
 //! - The same thing whether the records were just written or just read.
 
+use crate::error::Damage;
 use crate::format::segment::{INDEX_STRIDE_BYTES, SegmentFooter, SegmentHeader};
 use crate::id::{Lsn, SegmentId};
 
@@ -73,6 +74,19 @@ impl Tail {
     /// Some records and their offsets, ascending.
     pub(super) fn index(&self) -> &[(Lsn, u64)] {
         &self.index
+    }
+
+    /// Where a footer and the records up to here contradict each other.
+    pub(super) fn disagreement(&self, footer: &SegmentFooter) -> Option<Damage> {
+        [
+            ("offset where the records end", self.end, footer.records_end),
+            ("LSN of the last record", self.last_lsn.0, footer.last_lsn.0),
+            ("record count", self.record_count, footer.record_count),
+            ("chain", self.chain.into(), footer.chain.into()),
+        ]
+        .into_iter()
+        .find(|(_, found, expected)| found != expected)
+        .map(|(of, found, expected)| Damage::Value { of, found, expected })
     }
 
     /// The footer that seals the segment here.

@@ -20,7 +20,7 @@ fn first_loss(ignored: Option<CallKind>) -> Option<String> {
     let seed = crate::effort().seed;
     let mut cuts = 0;
     for point in trace.disk.crash_points() {
-        for survival in point.survivals(8, seed) {
+        for survival in point.survivals(12, seed) {
             let Some(kept) = cut_of(&setup, &point.disk(survival)) else { continue };
             cuts += 1;
             let disk = point.disk(survival);

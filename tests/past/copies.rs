@@ -149,3 +149,89 @@ fn a_run_is_forked_as_it_was_at_any_of_its_records() {
     let whole = db.fork_at(forks[0].1, Lsn(u64::MAX), "whole").unwrap();
     assert_eq!(live(&db, whole), live(&db, forks[0].1));
 }
+
+/// Lines by the place and the time at which they were written.
+#[primitive(id = 0x90, wal = 0x90)]
+#[derive(Clone, Default)]
+struct Diary {
+    lines: OrdMap<(Lsn, u32), (Timestamp, u64)>,
+}
+
+#[operations]
+impl Diary {
+    #[wal(0x90)]
+    fn write(&mut self, context: &OpContext, line: u64) {
+        self.lines.insert((context.lsn(), context.index()), (context.timestamp(), line));
+    }
+}
+
+fn write(db: &Database, run: RunId, lines: std::ops::Range<u64>) {
+    for line in lines {
+        let two = |tx: &mut RunTransaction<'_>| {
+            tx.on::<Diary>().write(2 * line)?;
+            tx.on::<KvStore>().put(b"line", &line.to_le_bytes())?;
+            tx.on::<Diary>().write(2 * line + 1)
+        };
+        db.run(run).transaction(two).unwrap();
+    }
+}
+
+/// The lines of a run, none lost, in the order in which they were written, at times that do not fall.
+fn lines(view: &RunView) -> Vec<u64> {
+    let lines: Vec<_> = view.on::<Diary>().lines.values().copied().collect();
+    assert!(lines.is_sorted_by_key(|(time, _)| *time), "{lines:?}");
+    lines.into_iter().map(|(_, line)| line).collect()
+}
+
+#[test]
+fn what_follows_an_import_is_told_later_places_and_times_than_what_was_imported() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let older = open(here.path());
+    let run = older.create_run("diary").unwrap();
+    put(&older, RunId::ROOT, "so that", "places here are higher");
+    write(&older, run, 0..20);
+    let file = here.path().join("run.bundle");
+    older.export_run(run, &file).unwrap();
+
+    let mut db = open(there.path());
+    let run = db.import_run(&file, None).unwrap();
+    let is_all = |db: &Database, run, end| {
+        let expected: Vec<u64> = (0..2 * end).collect();
+        assert_eq!(lines(&db.run(run).view().unwrap()), expected);
+        assert_eq!(lines(&db.replay_run(run).unwrap().view().unwrap()), expected);
+    };
+    is_all(&db, run, 20);
+    write(&db, run, 20..25);
+    is_all(&db, run, 25);
+    // What is told is also there after what is remembered of it came from the log, or a snapshot.
+    for round in 0..3_u64 {
+        let at = 25 + 10 * round;
+        if round > 0 {
+            db.checkpoint().unwrap();
+        }
+        drop(db);
+        db = open(there.path());
+        write(&db, run, at..at + 5);
+        let name = format!("fork {round}");
+        // The fork begins behind what this very transaction wrote.
+        let fork = |tx: &mut Transaction<'_>| {
+            tx.run(run)?.on::<Diary>().write(2 * (at + 5))?;
+            let fork = tx.fork(run, &name)?;
+            tx.run(run)?.on::<Diary>().write(2 * (at + 5) + 1)?;
+            Ok(fork)
+        };
+        let fork = db.transaction(fork).unwrap();
+        db.run(fork).transaction(|tx| tx.on::<Diary>().write(2 * (at + 5) + 1)).unwrap();
+        write(&db, run, at + 6..at + 10);
+        write(&db, fork, at + 6..at + 10);
+        is_all(&db, run, at + 10);
+        is_all(&db, fork, at + 10);
+        db.transaction(|tx| {
+            tx.run(run)?.on::<Diary>().write(0)?;
+            tx.fork(run, "nothing comes of it")?;
+            Err::<(), _>(Error::abort("enough"))
+        })
+        .unwrap_err();
+        is_all(&db, run, at + 10);
+    }
+}

@@ -328,3 +328,45 @@ fn a_base_that_is_no_ancestor_outlives_its_run_while_it_is_not_linked() {
     drop(db);
     assert_eq!(live(&open(directory.path()), forks[2]), third);
 }
+
+#[test]
+fn a_history_file_with_something_of_a_later_build_is_read_and_never_written_anew() {
+    for (word, bit) in [(16, 1_u64), (24, 2)] {
+        let directory = tempfile::tempdir().unwrap();
+        let history = directory.path().join("history");
+        let files = || -> Vec<_> {
+            let listed = std::fs::read_dir(&history).unwrap();
+            listed.map(|entry| entry.unwrap().path()).collect()
+        };
+        let db = open(directory.path());
+        let run = db.create_run("run").unwrap();
+        fill(&db, run, 3);
+        drop(db);
+        let [file] = &files()[..] else { panic!("one file is enough: {:?}", files()) };
+        let mut bytes = std::fs::read(file).unwrap();
+        bytes[word..word + 8].copy_from_slice(&bit.to_le_bytes());
+        seal(&mut bytes);
+        std::fs::write(file, &bytes).unwrap();
+        let db = open(directory.path());
+        fill(&db, run, 3);
+        assert_eq!(replayed(&db, run), live(&db, run));
+        assert_eq!(std::fs::read(file).unwrap(), bytes, "it is there, and as it was");
+        assert!(files().len() > 1, "others stand beside it");
+    }
+}
+
+/// Makes the checksums of a file right again whose header was changed.
+fn seal(bytes: &mut [u8]) {
+    let header_end = u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
+    let trailer = bytes.len() - 48;
+    let mut put = |at: usize, range: std::ops::Range<usize>| {
+        let crc = crc32fast::hash(&bytes[range]).to_le_bytes();
+        bytes[at..at + 4].copy_from_slice(&crc);
+        crc
+    };
+    let header_crc = put(header_end - 4, 0..header_end - 4);
+    put(trailer + 28, 0..trailer);
+    bytes[trailer + 24..trailer + 28].copy_from_slice(&header_crc);
+    let crc = crc32fast::hash(&bytes[trailer..trailer + 36]).to_le_bytes();
+    bytes[trailer + 36..trailer + 40].copy_from_slice(&crc);
+}

@@ -2,6 +2,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
 use crate::error::Error;
+use crate::format::core_entry::Told;
 use crate::format::entry::Entries;
 use crate::format::record::BODY_HEAD_LEN;
 use crate::id::{Epoch, Lsn, Timestamp};
@@ -126,7 +127,7 @@ impl Bench {
 
     fn begin(&mut self) {
         self.log.begin(LSN, Timestamp(77), Epoch(1));
-        self.log.set_run(RUN, Lsn(3));
+        self.log.set_run(RUN, Lsn(3), Told::default());
     }
 
     fn tally(&mut self) -> TallyHandle<'_> {
@@ -334,9 +335,9 @@ fn two_runs_in_one_record_keep_their_entries_apart() {
     let mut bench = Bench::new();
     let mut other = descriptor().create();
     for round in 0..3 {
-        bench.log.set_run(RUN, Lsn(3));
+        bench.log.set_run(RUN, Lsn(3), Told::default());
         bench.tally().add("here", 1).unwrap();
-        bench.log.set_run(RunId::ROOT, Lsn(5));
+        bench.log.set_run(RunId::ROOT, Lsn(5), Told::default());
         let live = other.live_mut().unwrap();
         let mut root = TallyHandle::from(Handle::new(live, &mut bench.log, RunId::ROOT));
         root.add("there", 10).unwrap();

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::database::{Database, Options};
+use crate::format::version::FORMAT_VERSION;
 use crate::id::SegmentId;
 use crate::prelude::{OrdMap, operations, primitive};
 use crate::registry::PrimitiveRegistry;
@@ -209,6 +210,7 @@ fn a_primitive_that_is_not_there_is_carried_unless_another_has_its_byte() {
             wal_types: vec![0xe1],
             ..Default::default()
         },
+        format_version: FORMAT_VERSION,
         ..Facts::default()
     });
     let judgement = needs.judge(&program);

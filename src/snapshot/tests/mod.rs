@@ -13,6 +13,7 @@ use crate::disk::DiskRef;
 use crate::error::{Error, Result};
 use crate::format::block::Rows;
 use crate::format::catalog::{CatalogOperation, CatalogRow};
+use crate::format::core_entry::Told;
 use crate::primitive::RowSink;
 use disk::MemoryDisk;
 
@@ -40,6 +41,7 @@ fn meta(lsn: u64, runs: &[u64]) -> SnapshotMeta {
         parent: (*run > 2).then_some((RunId(1), Lsn(5))),
         created_lsn: Lsn(*run),
         last_lsn: Lsn(*run + 7),
+        told: Told { lsn: Lsn(*run), timestamp: Timestamp(2 * *run) },
         is_fork: *run > 2,
         is_gone: false,
         name: format!("run/{run}"),

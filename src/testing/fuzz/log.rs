@@ -6,10 +6,14 @@ use super::change::{self, layout};
 use super::{Files, is_segment};
 use crate::format::catalog::Catalog;
 use crate::format::cursor::{Cursor, pad_to_8, padded_to_8};
+use crate::format::layout::offset_of;
 use crate::format::{core_entry, entry, record, segment};
 use crate::id::SegmentId;
 use crate::testing::Random;
 use crate::wal::names::segment_path;
+
+/// Where a segment's header says how long its catalog is; the catalog's checksum follows.
+const CATALOG_LEN_AT: usize = offset_of(segment::HEADER, "catalog length");
 
 /// All segments, in order.
 pub(super) struct Log {
@@ -209,7 +213,7 @@ impl Log {
     pub(super) fn settle(&mut self, renumber: bool) {
         let mut lsn = self.segments.first().map_or(1, |first| u64_at(&first.head, 72));
         for segment in &mut self.segments {
-            put(&mut segment.head, 12, (segment.catalog.len() as u32).to_le_bytes());
+            put(&mut segment.head, CATALOG_LEN_AT, (segment.catalog.len() as u32).to_le_bytes());
             let mut end = segment::HEADER_LEN + padded_to_8(segment.catalog.len());
             if renumber {
                 put(&mut segment.head, 72, lsn.to_le_bytes());
@@ -276,7 +280,7 @@ impl Record {
 impl Segment {
     fn of(path: &std::path::Path, bytes: &[u8]) -> Segment {
         let head = bytes[..segment::HEADER_LEN].to_vec();
-        let catalog_len = u32_at(bytes, 12) as usize;
+        let catalog_len = u32_at(bytes, CATALOG_LEN_AT) as usize;
         let catalog = bytes[segment::HEADER_LEN..][..catalog_len].to_vec();
         let mut at = segment::HEADER_LEN + padded_to_8(catalog_len);
         let mut records = Vec::new();
@@ -312,9 +316,10 @@ impl Segment {
         if let Some(chain) = *chain {
             put(&mut self.head, 84, chain.to_le_bytes());
         }
-        put(&mut self.head, 88, crc32fast::hash(&catalog).to_le_bytes());
-        let crc = crc32fast::hash(&self.head[..92]);
-        put(&mut self.head, 92, crc.to_le_bytes());
+        put(&mut self.head, CATALOG_LEN_AT + 4, crc32fast::hash(&catalog).to_le_bytes());
+        let crc_at = segment::HEADER_LEN - 4;
+        let crc = crc32fast::hash(&self.head[..crc_at]);
+        put(&mut self.head, crc_at, crc.to_le_bytes());
         let mut bytes = [self.head.as_slice(), &catalog].concat();
         let mut previous = u32_at(&self.head, 84);
         for record in &mut self.records {

@@ -4,9 +4,13 @@ use super::change::{self, layout};
 use super::log::{Log, catalog, put};
 use crate::format::block::{self, BLOCK_HEAD_LEN, Rows};
 use crate::format::cursor::{Cursor, padded_to_8};
+use crate::format::layout::offset_of;
 use crate::format::section::{SECTION_ROW_LEN, SectionIndex, SectionRow};
 use crate::format::snapshot::{self, HEADER_LEN, SnapshotSectionHeader, TRAILER_LEN, core_table};
 use crate::testing::Random;
+
+/// Where the header says of which record it is; timestamp, chain and epoch follow.
+const LSN_AT: usize = offset_of(snapshot::HEADER, "last LSN");
 
 /// All of the file.
 pub(super) struct Snapshot {
@@ -141,20 +145,20 @@ impl Snapshot {
 
     /// Links the snapshot to a log that is sealed, if the record that it covers is there.
     pub(super) fn link_to(&mut self, log: &Log) {
-        let covered = u64::from_le_bytes(self.head[56..64].try_into().unwrap());
+        let covered = u64::from_le_bytes(self.head[LSN_AT..][..8].try_into().unwrap());
         if let Some(chain) = log.chain_at(covered) {
-            put(&mut self.head, 72, chain);
+            put(&mut self.head, LSN_AT + 16, chain);
         }
     }
 
     /// Lets the header say this of what it covers.
     pub(super) fn set_covered(&mut self, lsn: u64, epoch: Option<u32>, timestamp: Option<u64>) {
-        put(&mut self.head, 56, lsn.to_le_bytes());
+        put(&mut self.head, LSN_AT, lsn.to_le_bytes());
         if let Some(epoch) = epoch {
-            put(&mut self.head, 76, epoch.to_le_bytes());
+            put(&mut self.head, LSN_AT + 20, epoch.to_le_bytes());
         }
         if let Some(timestamp) = timestamp {
-            put(&mut self.head, 64, timestamp.to_le_bytes());
+            put(&mut self.head, LSN_AT + 8, timestamp.to_le_bytes());
         }
     }
 
@@ -162,7 +166,7 @@ impl Snapshot {
     pub(super) fn set_next_run(&mut self, next_run: u64) {
         let core = self.sections[0].instances.iter_mut().flat_map(|one| &mut one.blocks);
         for block in core.filter(|block| u32::from(block.head[8]) == core_table::NEXT_RUN) {
-            block.rows[0].bytes = next_run.to_le_bytes().to_vec();
+            block.rows[0].bytes[..8].copy_from_slice(&next_run.to_le_bytes());
         }
     }
 
