@@ -8,19 +8,19 @@ use super::{Shape, Stored};
 use crate::id::{Lsn, RunId, Timestamp};
 use crate::primitive::collections::{Bytes, OrdMap, OrdSet, Vector};
 
-#[derive(freehold::Stored)]
+#[derive(crate::Stored)]
 struct Point {
     x: i32,
     r#type: String,
 }
 
-#[derive(freehold::Stored)]
+#[derive(crate::Stored)]
 struct Pair<T>(T, Vec<T>);
 
-#[derive(freehold::Stored)]
+#[derive(crate::Stored)]
 struct Unit;
 
-#[derive(freehold::Stored)]
+#[derive(crate::Stored)]
 enum Shade {
     Plain,
     Mixed(u8, Point),
@@ -28,7 +28,7 @@ enum Shade {
 }
 
 /// A tuple of an archive takes twelve; its shape does not say so.
-#[derive(freehold::Stored)]
+#[derive(crate::Stored)]
 struct Wide {
     a: u8,
     b: u8,
@@ -45,7 +45,7 @@ struct Wide {
     m: u64,
 }
 
-#[derive(freehold::Stored)]
+#[derive(crate::Stored)]
 #[stored(via = String, name = "Tag")]
 struct Label(String);
 
