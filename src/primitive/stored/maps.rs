@@ -12,7 +12,7 @@ use rkyv::rancor::Failure;
 use rkyv::tuple::ArchivedTuple2;
 use rkyv::vec::{ArchivedVec, VecResolver};
 
-use super::{Encoder, Stored, StoredOwned, Undecodable, Wire};
+use super::{Encoder, Stored, StoredOwned, Undecodable, Wire, check_count};
 use crate::error::Result;
 use crate::primitive::change::{Change, Changes, ValueRef};
 use crate::primitive::collections::{Apart, OrdMap, OrdSet, Vector, merge};
@@ -45,6 +45,7 @@ macro_rules! map {
             }
 
             fn load(archived: &Self::Archived) -> Result<Self, Undecodable> {
+                check_count::<(K, V)>(archived.len())?;
                 archived.iter().map(|pair| Ok((K::load(&pair.0)?, V::load(&pair.1)?))).collect()
             }
 
@@ -328,6 +329,7 @@ macro_rules! sequence {
             const ROWS: bool = true;
 
             fn encode(&self, encoder: &mut Encoder<'_>) -> Result<VecResolver, Failure> {
+                check_count::<T>(self.len())?;
                 let elements = Counted::of(self.iter().map(Wire), self.len());
                 ArchivedVec::serialize_from_iter::<Wire<'_, T>, _, _>(elements, encoder)
             }
@@ -337,6 +339,7 @@ macro_rules! sequence {
             }
 
             fn load(archived: &Self::Archived) -> Result<Self, Undecodable> {
+                check_count::<T>(archived.len())?;
                 archived.iter().map(T::load).collect()
             }
 

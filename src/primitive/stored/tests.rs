@@ -103,6 +103,23 @@ fn elements_without_bytes_are_not_believed_by_the_thousand_million() {
 }
 
 #[test]
+fn nor_are_those_of_collections() {
+    fn refuses<T: StoredOwned>(value: &T) {
+        let mut bytes = encoded(value);
+        let at = bytes.len() - 4;
+        bytes[at..].copy_from_slice(&(NOTHINGS_MAX as u32 + 1).to_le_bytes());
+        assert!(loaded::<T>(&bytes).is_err());
+    }
+    refuses(&Vector::from_iter([(); 3]));
+    refuses(&OrdSet::from_iter([()]));
+    refuses(&BTreeSet::from([()]));
+    refuses(&OrdMap::from_iter([((), ())]));
+    let many = Vector::from_iter(vec![(); NOTHINGS_MAX + 1]);
+    let written = append(&Wire(&many), &mut AlignedVec::<16>::new(), &mut Arena::new(), usize::MAX);
+    assert!(written.is_err());
+}
+
+#[test]
 fn a_number_that_is_not_a_number_keeps_its_bits() {
     let odd = f64::from_bits(0x7ff4_dead_beef_0001);
     assert_eq!(loaded::<f64>(&encoded(&odd)).unwrap().to_bits(), odd.to_bits());
