@@ -53,9 +53,10 @@ pub struct Step {
     /// [`fork_at`](Database::fork_at), stands in one record here, and is a step for each of the records
     /// that it was first logged in.
     pub lsn: Lsn,
-    /// The record that its operations are told, in which they were first logged.
+    /// The LSN that its operations are told: of what was imported or copied, that of the record in which
+    /// it was first logged; of what follows an import, a higher one, which may be no record's here.
     pub origin: Lsn,
-    /// When that was committed.
+    /// The time that its operations are told.
     pub timestamp: Timestamp,
     /// How many operations of the run it has.
     pub operations: usize,

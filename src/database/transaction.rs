@@ -105,10 +105,8 @@ impl<'db> Transaction<'db> {
         // What stands in this record already is part of the fork.
         let is_in_record = self.made.contains(&parent) || writer.log.has_entry_of(parent)?;
         let last_lsn = if is_in_record { self.lsn } else { last_lsn };
-        let origins = writer.log.origins().map_err(Error::reject)?;
         let run = self.make_run(core_entry::RUN_FORK, Some((parent, last_lsn)), name)?;
         let state = &mut self.writer.state;
-        state.note_told(&origins);
         if state.detached.has_run(parent) {
             self.undo.detached.get_or_insert_with(|| Arc::clone(&state.detached));
             Arc::make_mut(&mut state.detached).fork_run(parent, run);
@@ -238,7 +236,8 @@ impl<'db> Transaction<'db> {
         self.lsn
     }
 
-    /// The time of this transaction, the same for every operation in it.
+    /// The time of this transaction, which every operation in it is told. In a run that was imported they
+    /// may be told a later one, see [`OpContext`](crate::OpContext).
     #[must_use]
     pub fn timestamp(&self) -> Timestamp {
         self.timestamp
@@ -267,7 +266,8 @@ impl<'db> Transaction<'db> {
         writer.state.timestamp = timestamp;
         writer.state.epoch = writer.epoch;
         let registry = writer.state.registry;
-        writer.state.note_told(&writer.log.origins().unwrap_or_default());
+        // What it says was encoded here.
+        writer.state.note_told(&writer.log.told().unwrap_or_default());
         for run in self.made.drain(..) {
             writer.state.note_made(run, lsn);
         }

@@ -22,9 +22,9 @@ pub(crate) const ROW_BYTES_MAX: usize = 1 << 31;
 
 /// A block's head.
 const BLOCK_HEAD: &[Field] = &[
-    ("payload length", 4),
+    ("payload length: rows with their heads and padding", 4),
     ("row count", 4),
-    ("table", 4),
+    ("table, 0 of carried entries", 4),
     ("kind: 0 rows, 1 carried entries", 1),
     ("reserved, zero", 7),
     ("CRC32 of the head so far and the payload", 4),

@@ -248,8 +248,12 @@ pub(crate) struct Told {
 impl Told {
     /// An operation was told this.
     pub(crate) fn raise(&mut self, origin: &Origin) {
-        self.lsn = self.lsn.max(origin.lsn);
-        self.timestamp = self.timestamp.max(origin.timestamp);
+        *self = self.max(&Told { lsn: origin.lsn, timestamp: origin.timestamp });
+    }
+
+    /// The higher of both, in each.
+    pub(crate) fn max(&self, other: &Told) -> Told {
+        Told { lsn: self.lsn.max(other.lsn), timestamp: self.timestamp.max(other.timestamp) }
     }
 
     /// What an operation in a record of this place and time is told; `None`: just that.
@@ -265,6 +269,25 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_told_next_is_a_higher_place_and_no_earlier_time() {
+        let told = Told { lsn: Lsn(10), timestamp: Timestamp(100) };
+        for (record, instead) in [
+            ((9, 99), Some((11, 100))),
+            ((9, 100), Some((11, 100))),
+            ((9, 101), Some((11, 101))),
+            ((10, 101), Some((11, 101))),
+            ((11, 99), Some((11, 100))),
+            ((11, 100), None),
+            ((12, 99), Some((12, 100))),
+            ((12, 101), None),
+        ] {
+            let next = told.instead_of(Lsn(record.0), Timestamp(record.1));
+            assert_eq!(next.map(|(lsn, time)| (lsn.0, time.0)), instead, "{record:?}");
+        }
+        assert_eq!(Told::default().instead_of(Lsn(1), Timestamp(0)), None);
+    }
 
     #[test]
     fn what_is_written_is_not_reserved() {

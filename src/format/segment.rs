@@ -59,8 +59,11 @@ const FOOTER: &[Field] = &[
 const INDEX_ROW: &[Field] = &[("LSN", 8), ("offset of its record", 8)];
 
 /// The end of a footer, and of the file.
-const TRAILER: &[Field] =
-    &[("footer length", 4), ("CRC32 of salt and footer so far", 4), ("magic, `FREEHEND`", 8)];
+const TRAILER: &[Field] = &[
+    ("footer length, from its magic to the end of the file", 4),
+    ("CRC32 of salt and footer so far", 4),
+    ("magic, `FREEHEND`", 8),
+];
 
 /// Bytes of the fixed part of a header.
 pub(crate) const HEADER_LEN: usize = width_of_all(HEADER);

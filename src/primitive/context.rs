@@ -25,7 +25,7 @@ impl OpContext {
 
     /// The transaction's time: in a run never less than that of an earlier one. Of a run that was
     /// imported, or copied as it was earlier, operations are told times and LSNs of where they were first
-    /// logged, and those that follow here are told no less.
+    /// logged, and those that follow here no earlier times and higher LSNs.
     #[must_use]
     pub const fn timestamp(&self) -> Timestamp {
         self.timestamp

@@ -7,6 +7,8 @@
 //! - Adding an entry allocates nothing but room in the buffer, which is kept for the next
 //!   transaction.
 
+use std::collections::BTreeMap;
+
 use rkyv::ser::allocator::Arena;
 use rkyv::util::AlignedVec;
 
@@ -202,6 +204,12 @@ impl TransactionLog {
         self.switch_run()?;
         let context = match self.next_told.instead_of(self.lsn, self.timestamp) {
             None => OpContext::new(self.timestamp, self.lsn, self.entry_count),
+            Some((Lsn(u64::MAX), _)) => {
+                // None is left for the next one.
+                let most = u64::MAX - 1;
+                let damage = Damage::TooLarge { of: "LSN to be told", found: u64::MAX, most };
+                return Err(Error::reject(damage));
+            }
             Some((lsn, timestamp)) => {
                 let index = self.entry_count.saturating_add(1);
                 let origin = Origin { lsn, timestamp, index };
@@ -240,11 +248,12 @@ impl TransactionLog {
         }
     }
 
-    /// What operations were told other than their own record, and in which runs.
-    pub(crate) fn origins(&self) -> Result<Vec<(RunId, Origin)>, Damage> {
-        let mut origins = Vec::new();
+    /// What the operations of a run were told at most, for each run where that is not their own record, or
+    /// that was forked from such a one.
+    pub(crate) fn told(&self) -> Result<BTreeMap<RunId, Told>, Damage> {
+        let mut told = BTreeMap::<RunId, Told>::new();
         if !self.has_origins {
-            return Ok(origins);
+            return Ok(told);
         }
         let mut run = RunId::ROOT;
         let bytes = self.buffer.get(BODY_HEAD_LEN..).unwrap_or_default();
@@ -254,11 +263,18 @@ impl TransactionLog {
                 core_entry::RUN_SWITCH => {
                     run = core_entry::RunSwitch::decode(entry.payload)?.run;
                 }
-                core_entry::ORIGIN => origins.push((run, Origin::decode(entry.payload)?)),
+                core_entry::ORIGIN => {
+                    told.entry(run).or_default().raise(&Origin::decode(entry.payload)?);
+                }
+                core_entry::RUN_FORK => {
+                    let fork = core_entry::RunCreate::decode(entry.payload)?;
+                    let parent = fork.parent.and_then(|(parent, _)| told.get(&parent).copied());
+                    told.extend(parent.map(|parent| (fork.run, parent)));
+                }
                 _ => {}
             }
         }
-        Ok(origins)
+        Ok(told)
     }
 
     /// Hands every entry of `run` since `point` to `apply`.

@@ -4,8 +4,10 @@
 //! - A damaged record is judged by the case table, never skipped.
 //! - A byte that no catalog names, and a version that is newer than what is linked, refuse.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::panic::resume_unwind;
+use std::path::Path;
 use std::thread;
 
 use crate::disk::DiskRef;
@@ -313,22 +315,31 @@ impl Scan<'_> {
             let start = payload.wrapping_sub(ENTRY_HEAD_LEN);
             let at = match origin.take() {
                 None => EntryAt::new(start, sorter.record, index),
+                Some(_) if entry.wal_type <= core_entry::LAST => {
+                    return Err(corrupt(start, ORIGIN_OF_NOTHING));
+                }
                 Some(origin) => sorter.entry_from(&origin, start),
             };
             if let Some(primitive) = owners.usual(entry.wal_type, entry.version) {
                 sorter.push(primitive, at);
-            } else if entry.wal_type == core_entry::ORIGIN {
-                let decoded = core_version(&entry).and_then(|()| Origin::decode(entry.payload));
-                origin = Some(decoded.map_err(|what| corrupt(start, what))?);
             } else if entry.wal_type <= core_entry::LAST {
-                self.core_entry(&entry, start, record.header.lsn, &mut run, sorter)
-                    .map_err(|what| corrupt(start, what))?;
+                refuse_newer(&entry, reader.path(), start)?;
+                if entry.wal_type == core_entry::ORIGIN {
+                    let decoded = Origin::decode(entry.payload);
+                    origin = Some(decoded.map_err(|what| corrupt(start, what))?);
+                } else {
+                    self.core_entry(&entry, start, record.header.lsn, &mut run, sorter)
+                        .map_err(|what| corrupt(start, what))?;
+                }
             } else if !self.unusual(&entry, at, run, record.header.lsn, owners, sorter)? {
                 let what = Damage::UnknownWalType { wal_type: entry.wal_type };
                 return Err(corrupt(start, what));
             }
         }
-        Ok(())
+        match origin {
+            None => Ok(()),
+            Some(_) => Err(corrupt(record.offset, ORIGIN_OF_NOTHING)),
+        }
     }
 
     /// An entry that is not [`usual`](Owners::usual): the first of its primitive, an old version,
@@ -371,7 +382,6 @@ impl Scan<'_> {
         run: &mut RunId,
         sorter: &mut Sorter,
     ) -> Result<(), Damage> {
-        core_version(entry)?;
         match entry.wal_type {
             core_entry::RUN_SWITCH => {
                 let switch = RunSwitch::decode(entry.payload)?;
@@ -407,12 +417,25 @@ impl Scan<'_> {
     }
 }
 
-fn core_version(entry: &WalEntry<'_>) -> Result<(), Damage> {
-    let (found, expected) = (entry.version.into(), core_entry::CORE_ENTRY_VERSION.into());
-    if found == expected {
-        return Ok(());
+const ORIGIN_OF_NOTHING: Damage =
+    Damage::Undecodable { of: "origin of an operation that does not follow" };
+
+/// A core entry of a later build is no damage.
+fn refuse_newer(entry: &WalEntry<'_>, path: &Path, offset: usize) -> Result<()> {
+    let (found, supported) = (entry.version, core_entry::CORE_ENTRY_VERSION);
+    match found.cmp(&supported) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(Error::Version {
+            place: format!("{} at {offset}: entry {:#04x}", path.display(), entry.wal_type).into(),
+            found: found.into(),
+            supported: supported.into(),
+        }),
+        Ordering::Less => {
+            let (found, expected) = (found.into(), supported.into());
+            let what = Damage::Value { of: "version of a core entry", found, expected };
+            Err(Error::corrupt(path, offset as u64, what))
+        }
     }
-    Err(Damage::Value { of: "version of a core entry", found, expected })
 }
 
 /// A segment that could not be read has no records.

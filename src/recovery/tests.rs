@@ -6,9 +6,12 @@ use std::path::Path;
 
 use crate::database::{Database, Options};
 use crate::error::Error;
+use crate::format::core_entry;
+use crate::format::entry::encode_head;
+use crate::format::record::{BODY_HEAD_LEN, FRAME_LEN, Place, encode_body_head, frame};
 use crate::format::segment::SegmentHeader;
 use crate::format::version::Features;
-use crate::id::Lsn;
+use crate::id::{Lsn, Timestamp};
 use crate::prelude::{OrdMap, operations, primitive};
 use crate::testing::{SimDisk, Survival};
 
@@ -118,6 +121,53 @@ fn an_attempt_at_a_new_database_ends_at_any_call_that_fails_and_can_be_made_agai
         assert_eq!(left, [], "after call {call}");
     }
     assert!(failed > 8, "{failed}");
+}
+
+/// Opens a log whose only record, sound in itself, has these entries: WAL type, version, payload.
+fn open_with(entries: &[(u8, u8, Vec<u8>)]) -> Result<Database, Error> {
+    let disk = SimDisk::new(4);
+    let db = open(&disk).unwrap();
+    db.transaction(|tx| tx.on::<Marks>().mark(1)).unwrap();
+    let disk = disk.after_kill();
+    std::mem::forget(db);
+    let path = Path::new("wal/000001.wal");
+    let mut bytes = disk.bytes(path).unwrap();
+    let (header, at) = SegmentHeader::decode(&bytes).unwrap();
+    let mut record = vec![0; FRAME_LEN + BODY_HEAD_LEN];
+    for (wal_type, version, payload) in entries {
+        record.extend(encode_head(payload.len(), *wal_type, *version));
+        record.extend(payload);
+        record.resize(record.len().next_multiple_of(8), 0);
+    }
+    let head = encode_body_head(Lsn(1), Timestamp(1), header.epoch, entries.len() as u32);
+    record[FRAME_LEN..FRAME_LEN + BODY_HEAD_LEN].copy_from_slice(&head);
+    let place = Place { salt: header.salt, segment: header.segment, offset: at as u64 };
+    frame(&mut record, place, header.previous_chain, Lsn::ZERO);
+    bytes[at..].fill(0);
+    bytes[at..at + record.len()].copy_from_slice(&record);
+    disk.put(path, &bytes);
+    open(&disk)
+}
+
+#[test]
+fn a_core_entry_of_a_later_build_is_no_damage_and_an_origin_needs_its_operation() {
+    let mark = || (0xea, 1, 7_u64.to_le_bytes().to_vec());
+    let origin =
+        |version| (core_entry::ORIGIN, version, [9_u64, 9, 0].map(u64::to_le_bytes).concat());
+    let db = open_with(&[origin(1), mark()]).unwrap();
+    assert_eq!(db.view().on::<Marks>().marks.len(), 1);
+
+    let newer = open_with(&[origin(2), mark()]).unwrap_err();
+    assert!(matches!(newer, Error::Version { found: 2, supported: 1, .. }), "{newer}");
+    assert!(newer.to_string().starts_with("wal/000001.wal at "), "{newer}");
+    let delete = || (core_entry::RUN_DELETE, 1, 1_u64.to_le_bytes().to_vec());
+    for entries in
+        [vec![mark(), origin(1)], vec![origin(1), delete()], vec![origin(1), origin(1), mark()]]
+    {
+        let refused = open_with(&entries).unwrap_err();
+        assert!(matches!(refused, Error::Corrupt { .. }), "{refused}");
+        assert!(refused.to_string().contains("origin"), "{refused}");
+    }
 }
 
 /// Closed by nobody, and its last record was torn: opening copies, cuts and seals.

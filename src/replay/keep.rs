@@ -80,8 +80,8 @@ pub(crate) fn keep(
                 pack::set_aside(disk, first, last)?;
                 packs.pop();
             }
-            // What is damaged stays as it is.
-            Ok(()) | Err(Error::Corrupt { .. }) => break,
+            // What is damaged, or of a later build, stays as it is.
+            Ok(()) | Err(Error::Corrupt { .. } | Error::Version { .. }) => break,
             Err(error) => return Err(error),
         }
     }

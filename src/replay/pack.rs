@@ -7,6 +7,7 @@
 //!   it was removed.
 //! - No opening needs them, so damage in one is told by who reads it.
 
+use std::cmp::Reverse;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -104,7 +105,7 @@ pub(super) fn place_of(first: Lsn, last: Lsn) -> Place {
 /// What stands in the directory.
 #[derive(Default)]
 pub(super) struct Listing {
-    /// First and last record, and bytes; ascending.
+    /// First and last record, and bytes; ascending. A file that cannot be read may hold others.
     pub(super) packs: Vec<(Lsn, Lsn, u64)>,
     /// What was merged, and what was never finished.
     pub(super) superfluous: Vec<PathBuf>,
@@ -125,18 +126,24 @@ pub(super) fn listing(disk: &DiskRef) -> Result<Listing> {
             listing.superfluous.push(directory.join(entry.name));
         }
     }
-    let all = listing.packs.clone();
-    listing.packs.retain(|(first, last, _)| {
-        let is_in = |(from, to, _): &(Lsn, Lsn, u64)| {
-            (from, to) != (first, last) && from <= first && last <= to
-        };
-        let merged = all.iter().any(is_in);
-        if merged {
-            listing.superfluous.push(place_of(*first, *last).path);
-        }
-        !merged
+    let holds = |outer: &(Lsn, Lsn, u64), inner: &(Lsn, Lsn, u64)| {
+        (outer.0, outer.1) != (inner.0, inner.1) && outer.0 <= inner.0 && inner.1 <= outer.1
+    };
+    // Others were merged into these. Where that cannot be read, what it was made of is kept.
+    let mut merged = listing.packs.clone();
+    merged.retain(|outer| listing.packs.iter().any(|inner| holds(outer, inner)));
+    merged.retain(|(first, last, _)| {
+        Pack::open(disk, *first, *last).and_then(|pack| pack.file.verify_whole()).is_ok()
     });
-    listing.packs.sort_unstable();
+    listing.packs.retain(|inner| {
+        let is_merged = merged.iter().any(|outer| holds(outer, inner));
+        if is_merged {
+            listing.superfluous.push(place_of(inner.0, inner.1).path);
+        }
+        !is_merged
+    });
+    // From behind, what others hold is met before them.
+    listing.packs.sort_unstable_by_key(|(first, last, _)| (*first, Reverse(*last)));
     Ok(listing)
 }
 

@@ -43,7 +43,14 @@ impl Sources {
     fn part(&mut self, run: RunId, lsn: Lsn, log: &mut RunLog) -> Result<Option<Part>> {
         if lsn < self.wal_first {
             if let Some(last) = self.packs.last().filter(|_| !self.are_ours) {
-                refuse_foreign(last.get(&self.disk)?, &mut self.finder)?;
+                match last.get(&self.disk).and_then(|last| refuse_foreign(last, &mut self.finder)) {
+                    Err(error @ Error::Corrupt { what: Damage::Foreign { .. }, .. }) => {
+                        return Err(error);
+                    }
+                    // It may not be needed. If it is, that is said then.
+                    Ok(()) | Err(Error::Corrupt { .. } | Error::Version { .. }) => {}
+                    Err(error) => return Err(error),
+                }
             }
             self.are_ours = true;
             let pack = self.packs.iter().rev().find(|pack| pack.covers(lsn));

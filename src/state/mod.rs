@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::format::catalog::Catalog;
-use crate::format::core_entry::{Origin, Told};
+use crate::format::core_entry::Told;
 use crate::id::{Epoch, Lsn, RunId, Timestamp};
 use crate::primitive::Instance;
 use crate::registry::PrimitiveRegistry;
@@ -221,12 +221,11 @@ impl State {
         }
     }
 
-    /// Notes what operations were told other than their own record. Too much does no harm: it is what
-    /// the next ones must be told more than.
-    pub(crate) fn note_told(&mut self, origins: &[(RunId, Origin)]) {
-        for (run, origin) in origins {
+    /// Notes what operations of runs were told, where that was not their own record.
+    pub(crate) fn note_told(&mut self, told: &BTreeMap<RunId, Told>) {
+        for (run, told) in told {
             if let Some(state) = self.runs.get_mut(run) {
-                state.told.raise(origin);
+                state.told = state.told.max(told);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::names::{MARK, WalName, parse, segment_path};
-use super::repair::{cut_bytes, repair};
+use super::repair::{confirm_seal, cut_bytes, repair};
 use super::scan::{Evidence, SegmentEnds, SegmentReader, Step, Stop};
 use super::*;
 use crate::disk::DiskRef;
@@ -13,6 +13,7 @@ use crate::error::{Damage, Error, Result};
 use crate::format::catalog::Catalog;
 use crate::format::entry::WalEntry;
 use crate::format::record::{self, FRAME_LEN, HEADER_LEN, Place, encode_body_head, frame};
+use crate::format::segment::SegmentFooter;
 use crate::id::{DatabaseId, Epoch, Lsn, SegmentId, Timestamp};
 use crate::testing::{CallKind, Random, SimDisk, Survival};
 
@@ -630,6 +631,39 @@ fn sealing_that_was_interrupted_before_the_cut_is_no_torn_tail() {
     assert!(cut_bytes(&reader, &tail).is_empty());
     repair(&disk.shared(), &reader, &tail).unwrap();
     assert_eq!(disk.bytes(&segment_path(SegmentId(1))).unwrap(), sealed);
+}
+
+#[test]
+fn a_footer_denser_than_this_build_writes_it_seals_all_the_same() {
+    let (disk, sealed, _) = small_segment(true);
+    let path = segment_path(SegmentId(1));
+    let reader = read(&disk, 1).unwrap();
+    let mut records = reader.records().unwrap();
+    let mut index = Vec::new();
+    while let Step::Record(record) = records.step() {
+        index.push((record.header.lsn, record.offset as u64));
+    }
+    let tail = records.tail().clone();
+    assert!(index.len() > tail.footer().index.len());
+    let salt = reader.ends().unwrap().header.salt;
+    let footer = SegmentFooter { index, ..tail.footer() }.encode(salt);
+    let mut dense = sealed[..usize::try_from(tail.end).unwrap()].to_vec();
+    dense.extend_from_slice(&footer);
+
+    disk.put(&path, &dense);
+    assert_eq!(read(&disk, 1).unwrap().ends().unwrap().footer.as_ref().unwrap().chain, tail.chain);
+    confirm_seal(&disk.shared(), SegmentId(1)).unwrap();
+    assert_eq!(disk.bytes(&path).unwrap(), dense);
+
+    dense.resize(dense.len() + 512, 0);
+    disk.put(&path, &dense);
+    let reader = read(&disk, 1).unwrap();
+    let mut records = reader.records().unwrap();
+    while let Step::Record(_) = records.step() {}
+    assert!(matches!(records.step(), Step::Stop(Stop::AtFooter)));
+    assert!(cut_bytes(&reader, &tail).is_empty());
+    repair(&disk.shared(), &reader, &tail).unwrap();
+    assert_eq!(disk.bytes(&path).unwrap(), sealed);
 }
 
 /// Everything a log does, with what was acknowledged as synced before each call of the disk.

@@ -33,6 +33,10 @@ fn releases() -> Vec<PathBuf> {
     releases
 }
 
+fn this_release() -> PathBuf {
+    Path::new("tests/golden").join(env!("CARGO_PKG_VERSION"))
+}
+
 /// Every file below `directory`, by its path there.
 fn files(directory: &Path) -> Files {
     let mut files = Files::new();
@@ -80,11 +84,15 @@ fn tool(words: &[&str], database: &Path) -> String {
 fn exported(database: &Path) -> String {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("exported.jsonl");
-    let words = ["freehold".as_ref(), "export".as_ref(), database.as_os_str(), file.as_os_str()];
-    let code = freehold::cli::run(words);
-    assert_eq!(code, std::process::ExitCode::SUCCESS);
+    tool_with_chest("export", database, &file);
     let text = fs::read_to_string(file).unwrap();
     text.lines().skip(1).map(|line| format!("{line}\n")).collect()
+}
+
+#[track_caller]
+fn tool_with_chest(word: &str, database: &Path, file: &Path) {
+    let words = ["freehold".as_ref(), word.as_ref(), database.as_os_str(), file.as_os_str()];
+    assert_eq!(freehold::cli::run(words), std::process::ExitCode::SUCCESS);
 }
 
 fn options() -> Options {
@@ -96,7 +104,7 @@ fn said(database: &Path, ending: &str) -> String {
     fs::read_to_string(database.with_extension(ending)).unwrap()
 }
 
-const DATABASES: [&str; 2] = ["everything", "killed"];
+const DATABASES: [&str; 3] = ["everything", "imported", "killed"];
 
 #[test]
 fn each_opens_in_the_state_that_it_had_and_goes_on() {
@@ -135,6 +143,20 @@ fn each_opens_in_the_state_that_it_had_and_goes_on() {
     }
 }
 
+#[test]
+fn each_is_the_same_after_an_export_and_an_import() {
+    for (release, name) in
+        releases().into_iter().flat_map(|release| DATABASES.map(|name| (release.clone(), name)))
+    {
+        let golden = copy(&release.join(name));
+        let directory = tempfile::tempdir().unwrap();
+        let (file, again) = (directory.path().join("file"), directory.path().join("again"));
+        tool_with_chest("export", golden.path(), &file);
+        tool_with_chest("import", &again, &file);
+        assert_eq!(exported(&again), said(&release.join(name), "jsonl"), "{release:?} {name}");
+    }
+}
+
 /// Each run is what comes of its own records.
 fn replays(db: &Database) {
     let view = db.view();
@@ -162,7 +184,7 @@ fn a_run_in_a_file_is_made_again() {
 
 #[test]
 fn this_release_writes_the_very_bytes() {
-    let release = Path::new("tests/golden").join(env!("CARGO_PKG_VERSION"));
+    let release = this_release();
     let written = write::everything();
     if !release.exists() {
         assert!(
@@ -199,7 +221,7 @@ fn this_release_writes_the_very_bytes() {
 
 #[test]
 fn every_operation_that_can_be_logged_is_in_them() {
-    let release = releases().pop().unwrap();
+    let release = this_release();
     let log = said(&release.join("killed"), "log");
     let lock = fs::read_to_string("freehold.lock").unwrap();
     let mut missing = Vec::new();
@@ -234,7 +256,7 @@ fn of_version(file: &[u8], version: u32) -> Vec<u8> {
 
 #[test]
 fn what_another_version_wrote_is_refused_as_that_and_not_touched() {
-    let release = releases().pop().unwrap();
+    let release = this_release();
     let golden = files(&release.join("everything"));
     let kinds = ["wal/", "snapshots/"];
     for (path, bytes) in &golden {
@@ -269,6 +291,8 @@ fn what_another_version_wrote_is_refused_as_that_and_not_touched() {
         db.view().runs().filter_map(|row| db.replay_run(row.id).err()).collect::<Vec<_>>();
     assert!(!refusals.is_empty());
     assert!(refusals.iter().all(|error| matches!(error, Error::Version { .. })), "{refusals:?}");
+    db.transaction(|tx| tx.on::<Chest>().take("nothing").map(drop)).unwrap();
+    db.checkpoint().unwrap();
     drop(db);
     assert_eq!(fs::read(directory.path().join(history)).unwrap(), newer);
 

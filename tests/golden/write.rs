@@ -1,5 +1,5 @@
 //! What the golden files hold: every operation of every primitive that ships, values of every kind,
-//! runs made, forked, copied, imported and deleted, what is not linked, checkpoints and pruned history.
+//! runs made, forked, copied, imported (and gone on with) and deleted, what is not linked, checkpoints and pruned history.
 //!
 //! - A release writes its files once. What is added here is in those of later releases only.
 
@@ -195,6 +195,27 @@ pub(crate) fn everything() -> Files {
     step(&db, RunId::ROOT, 7);
     db.close().unwrap();
     add(&mut files, "everything", &disk);
+    // Younger, and its clock behind: what follows the import is told later places and times than it has.
+    let (disk, clock) = (SimDisk::new(3), TestClock::ticking(Timestamp(DAY / 2), 1_000));
+    let db = open(&disk, &clock, |options| options);
+    step(&db, RunId::ROOT, 0);
+    let run = db.import_run(&bundle, None).unwrap();
+    step(&db, run, 1);
+    let documents = |tx: &mut RunTransaction<'_>| {
+        tx.on::<JsonStore>().set("created", "/told", &json("1")).map(drop)
+    };
+    db.run(run).transaction(documents).unwrap();
+    db.transaction(|tx| {
+        tx.run(run)?.on::<Chest>().note(&[1.0], vec![])?;
+        let fork = tx.fork(run, "fork")?;
+        tx.run(run)?.on::<Chest>().note(&[2.0], vec![])?;
+        tx.run(fork)?.on::<Chest>().note(&[3.0], vec![])
+    })
+    .unwrap();
+    db.checkpoint().unwrap();
+    step(&db, run, 2);
+    db.close().unwrap();
+    add(&mut files, "imported", &disk);
     std::fs::remove_file(bundle).unwrap();
     files
 }

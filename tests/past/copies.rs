@@ -221,6 +221,9 @@ fn what_follows_an_import_is_told_later_places_and_times_than_what_was_imported(
             Ok(fork)
         };
         let fork = db.transaction(fork).unwrap();
+        // One transaction is one step, and told one place.
+        let steps = |run| db.replay_run(run).unwrap().steps().last().unwrap();
+        assert_eq!((steps(run).lsn, steps(run).operations), (db.view().lsn(), 2));
         db.run(fork).transaction(|tx| tx.on::<Diary>().write(2 * (at + 5) + 1)).unwrap();
         write(&db, run, at + 6..at + 10);
         write(&db, fork, at + 6..at + 10);

@@ -330,8 +330,9 @@ fn a_base_that_is_no_ancestor_outlives_its_run_while_it_is_not_linked() {
 }
 
 #[test]
-fn a_history_file_with_something_of_a_later_build_is_read_and_never_written_anew() {
-    for (word, bit) in [(16, 1_u64), (24, 2)] {
+fn a_history_file_with_something_of_a_later_build_is_never_written_anew_nor_in_the_way() {
+    // Compatible, read-only compatible, incompatible, version.
+    for (at, bit, is_read) in [(16, 1, true), (24, 2, true), (32, 4, false), (8, 2, false)] {
         let directory = tempfile::tempdir().unwrap();
         let history = directory.path().join("history");
         let files = || -> Vec<_> {
@@ -344,15 +345,59 @@ fn a_history_file_with_something_of_a_later_build_is_read_and_never_written_anew
         drop(db);
         let [file] = &files()[..] else { panic!("one file is enough: {:?}", files()) };
         let mut bytes = std::fs::read(file).unwrap();
-        bytes[word..word + 8].copy_from_slice(&bit.to_le_bytes());
+        bytes[at] = bit;
         seal(&mut bytes);
         std::fs::write(file, &bytes).unwrap();
         let db = open(directory.path());
         fill(&db, run, 3);
-        assert_eq!(replayed(&db, run), live(&db, run));
+        let replayed = db.replay_run(run).and_then(|replay| replay.view());
+        match replayed {
+            Ok(view) if is_read => assert_eq!(content(&view), live(&db, run)),
+            Err(Error::Version { .. }) if !is_read => {}
+            other => panic!("{other:?}"),
+        }
+        // What does not need it is not kept from its own history.
+        let other = db.create_run("other").unwrap();
+        fill(&db, other, 3);
+        assert_eq!(super::replayed(&db, other), live(&db, other));
         assert_eq!(std::fs::read(file).unwrap(), bytes, "it is there, and as it was");
         assert!(files().len() > 1, "others stand beside it");
     }
+}
+
+#[test]
+fn what_was_merged_is_kept_while_that_cannot_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let history = directory.path().join("history");
+    let files = || -> Vec<_> {
+        let mut files: Vec<_> =
+            std::fs::read_dir(&history).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files
+    };
+    let db = open(directory.path());
+    let run = db.create_run("run").unwrap();
+    fill(&db, run, 3);
+    let [first] = &files()[..] else { panic!("one file is enough: {:?}", files()) };
+    // As if a later build had merged it with what followed, and not yet removed it.
+    let name = first.file_name().unwrap().to_str().unwrap();
+    let merged = history.join(format!("{}-{:020}.history", &name[..20], 1_000_000));
+    let mut bytes = std::fs::read(first).unwrap();
+    bytes[64..72].copy_from_slice(&1_000_000_u64.to_le_bytes());
+    bytes[32] = 4;
+    seal(&mut bytes);
+    std::fs::write(&merged, &bytes).unwrap();
+    drop(db);
+    let db = open(directory.path());
+    assert_eq!(replayed(&db, run), live(&db, run));
+    fill(&db, run, 4);
+    assert_eq!(std::fs::read(&merged).unwrap(), bytes);
+    let known = files();
+    assert!(known.len() > 1, "{known:?}");
+    assert_eq!(replayed(&db, run), live(&db, run));
+    drop(db);
+    let db = open(directory.path());
+    assert_eq!(replayed(&db, run), live(&db, run));
 }
 
 /// Makes the checksums of a file right again whose header was changed.

@@ -523,7 +523,8 @@ impl Event {
         Position { lsn: self.lsn, index: self.index }
     }
 
-    /// The LSN of the transaction that appended it.
+    /// The LSN of the transaction that appended it. In a run that was imported it is the one that the
+    /// operation was told, which may be no record of this database.
     #[must_use]
     pub fn lsn(&self) -> Lsn {
         self.lsn

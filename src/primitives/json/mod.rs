@@ -441,7 +441,8 @@ impl JsonDocument {
         self.changed
     }
 
-    /// The LSN of the transaction that changed it last: as long as it is the same, nothing did.
+    /// The LSN of the transaction that changed it last: as long as it is the same, nothing did. In a run
+    /// that was imported it is the one that the operation was told, which may be no record of this database.
     #[must_use]
     pub fn lsn(&self) -> Lsn {
         self.lsn

@@ -45,7 +45,8 @@ impl Cell {
         self.timestamp
     }
 
-    /// The LSN of the transaction that changed it last.
+    /// The LSN of the transaction that changed it last. In a run that was imported it is the one that the
+    /// operation was told, which may be no record of this database.
     #[must_use]
     pub fn lsn(&self) -> Lsn {
         self.lsn

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::Files;
 use crate::database::{Database, Options};
+use crate::error::Result;
 use crate::id::{RunId, Timestamp};
 use crate::testing::SimDisk;
 use freehold::{Bytes, OpContext, OrdMap, OrdSet, Stored, Vector, operations, primitive};
@@ -120,16 +121,15 @@ pub(super) fn fill(db: &Database, run: RunId, number: u8) {
 }
 
 /// A little in a run, twice.
-pub(super) fn fill_run(db: &Database, run: RunId, number: u8) {
+pub(super) fn fill_run(db: &Database, run: RunId, number: u8) -> Result<()> {
     for at in [number, number + 1] {
-        db.run(run)
-            .transaction(|tx| {
-                let mut curios = tx.on::<Curios>();
-                curios.put(&format!("thing {at}"), thing(at))?;
-                curios.add([(at.into(), vec!['a', '€'])].into_iter().collect(), vec![None])
-            })
-            .unwrap();
+        db.run(run).transaction(|tx| {
+            let mut curios = tx.on::<Curios>();
+            curios.put(&format!("thing {at}"), thing(at))?;
+            curios.add([(at.into(), vec!['a', '€'])].into_iter().collect(), vec![None])
+        })?;
     }
+    Ok(())
 }
 
 /// An operation or two of each primitive that ships.
