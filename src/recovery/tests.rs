@@ -3,8 +3,9 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
-use crate::database::{Database, Options};
+use crate::database::{Database, Durability, Options};
 use crate::error::Error;
 use crate::format::core_entry;
 use crate::format::entry::encode_head;
@@ -32,8 +33,14 @@ impl Marks {
     }
 }
 
+/// Small segments, since those that are torn are read whole and often.
+fn options(disk: &SimDisk) -> Options {
+    let options = Options::new().segment_bytes(4 << 10).checkpoint_on_close(false);
+    options.disk(disk.shared()).on_warning(|_, _| {})
+}
+
 fn open(disk: &SimDisk) -> Result<Database, Error> {
-    Options::new().checkpoint_on_close(false).disk(disk.shared()).on_warning(|_, _| {}).open("")
+    options(disk).open("")
 }
 
 /// A closed database whose only segment says that it uses these features.
@@ -211,4 +218,106 @@ fn a_repair_ends_at_any_call_that_fails_and_the_next_one_finds_the_same() {
         }
     }
     assert!(refused > 20 && copied > 5, "{refused} refused, {copied} copied at the second opening");
+}
+
+/// The file that is torn.
+const LAST: &str = "wal/000001.wal";
+
+/// Killed before any of its records was synced, and these are the bytes of its only segment.
+fn unsynced() -> (SimDisk, Vec<u8>) {
+    let disk = SimDisk::new(4);
+    let buffered = Durability::Buffered { sync_every: Duration::MAX };
+    let db = options(&disk).durability(buffered).open("").unwrap();
+    for at in [0x0101_0101, 0x0202_0202, 0x0303_0303] {
+        db.transaction(|tx| tx.on::<Marks>().mark(at)).unwrap();
+    }
+    std::mem::forget(db);
+    let disk = disk.after_kill();
+    let bytes = disk.bytes(Path::new(LAST)).unwrap();
+    (disk, bytes)
+}
+
+/// The places behind `from` that are not zero, up to the last of them.
+fn rest(bytes: &[u8], from: usize) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    bytes.get(from..end).unwrap_or_default()
+}
+
+/// All that is in quarantine.
+fn copies(disk: &SimDisk) -> Vec<Vec<u8>> {
+    let files = disk.files().into_iter().map(|(path, _)| path);
+    files.filter(|path| path.starts_with("quarantine")).flat_map(|path| disk.bytes(&path)).collect()
+}
+
+#[test]
+fn what_an_opening_cuts_is_byte_for_byte_in_quarantine() {
+    let (disk, whole) = unsynced();
+    let end = rest(&whole, 0).len();
+    let (mut cuts, mut with_whole_records) = (0, 0);
+    for place in end - 150..end {
+        // Torn there; or the page there did not persist in full, and others behind it did.
+        let mut torn = whole.clone();
+        torn[place..].fill(0);
+        let mut holed = whole.clone();
+        holed[place] ^= 0xff;
+        for found in [torn, holed] {
+            let disk = disk.after_kill();
+            disk.put(Path::new(LAST), &found);
+            let db = open(&disk).unwrap();
+            let left = disk.bytes(Path::new(LAST)).unwrap();
+            let Some(cut) = &db.recovery_report().cut else {
+                assert!(left.starts_with(rest(&found, 0)), "{place}: cut and not reported");
+                assert_eq!(copies(&disk), [[0; 0]; 0]);
+                continue;
+            };
+            let offset = usize::try_from(cut.offset).unwrap();
+            assert_eq!(left[..offset], found[..offset], "{place}: what is kept was changed");
+            let copy = disk.bytes(Path::new(&*cut.quarantine)).unwrap();
+            assert_eq!(copy, rest(&found, offset), "{place}: {cut:?}");
+            assert_eq!(copy.len() as u64, cut.bytes);
+            assert_eq!(copies(&disk), [copy], "one copy, and nothing beside it");
+            cuts += 1;
+            with_whole_records += u64::from(place + 100 < end);
+        }
+    }
+    assert!(cuts > 200 && with_whole_records > 50, "{cuts} cuts, {with_whole_records} of more");
+}
+
+#[test]
+fn while_a_repair_fails_what_it_cuts_is_in_the_segment_or_in_quarantine() {
+    let (disk, mut found) = unsynced();
+    let end = rest(&found, 0).len();
+    found[end - 90] ^= 0xff;
+    disk.put(Path::new(LAST), &found);
+    let undisturbed = disk.after_kill();
+    let db = open(&undisturbed).unwrap();
+    let cut = db.recovery_report().cut.clone().unwrap();
+    let offset = usize::try_from(cut.offset).unwrap();
+    let expected = rest(&found, offset);
+    let (mut before, mut after) = (0, 0);
+    for call in 0.. {
+        let disk = disk.after_kill();
+        let first = disk.call_count();
+        disk.fail_call(first + call, io::ErrorKind::PermissionDenied);
+        let opened = open(&disk);
+        let is_over = disk.call_count() - first <= call;
+        let left = disk.bytes(Path::new(LAST)).unwrap();
+        if left == found {
+            before += 1;
+        } else {
+            assert_eq!(copies(&disk), [expected], "call {call}");
+            after += 1;
+        }
+        drop(opened);
+        disk.heal();
+        let db = open(&disk).unwrap();
+        // If the first one came as far as zeros, the second one keeps what it found as well.
+        assert!(copies(&disk).iter().any(|copy| copy == expected), "call {call}");
+        assert_eq!(disk.bytes(Path::new(LAST)).unwrap()[..offset], found[..offset]);
+        drop(db);
+        if is_over {
+            break;
+        }
+    }
+    assert!(before > 10 && after > 10, "{before} before the cut, {after} after it");
 }
