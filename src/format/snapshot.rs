@@ -89,7 +89,7 @@ const RUN_ROW: &[Field] = &[
     ("LSN of the parent, 0 if none", 8),
     ("LSN that made it", 8),
     ("LSN of its last record", 8),
-    ("flags: 1 a fork, 2 deleted, and others descend from it", 4),
+    ("flags: 1 a fork, 2 deleted, and others need it", 4),
     ("reserved, zero", 4),
     ("told LSN: the highest that an origin in the run told, 0 if none", 8),
     ("told timestamp: likewise", 8),
