@@ -15,6 +15,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[path = "outside/cargo.rs"]
+mod cargo;
+
 // --- Processes -----------------------------------------------------------------------------------
 
 struct Ran {
@@ -52,15 +55,12 @@ impl Ran {
 }
 
 fn freehold(arguments: &[&str]) -> Ran {
-    // The tool builds in a directory below this one, and so does `Copied::cargo`: freehold once.
     let mut tool = Command::new(env!("CARGO_BIN_EXE_freehold"));
     Ran::of(
-        tool.args(arguments).env("CARGO_TARGET_DIR", outside()).env("CARGO_TERM_COLOR", "never"),
+        tool.args(arguments)
+            .env("CARGO_TARGET_DIR", cargo::outside())
+            .env("CARGO_TERM_COLOR", "never"),
     )
-}
-
-fn outside() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("outside")
 }
 
 fn text(path: &Path) -> &str {
@@ -123,19 +123,14 @@ impl Copied {
     }
 
     fn cargo(&self, arguments: &[&str]) -> Ran {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(arguments).arg("--manifest-path").arg(self.path("Cargo.toml"));
-        cargo.arg("--target-dir").arg(outside().join("freehold-lock"));
-        // As the tool does, so that freehold is built once.
-        cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_LTO", "off");
-        cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
+        let mut cargo = cargo::cargo(arguments, &self.path("Cargo.toml"));
         Ran::of(cargo.env("CARGO_TERM_COLOR", "never"))
     }
 
     /// Builds the program, and keeps it under `name`.
     fn program(&self, name: &str) -> PathBuf {
         self.cargo(&["build", "--quiet"]).expect(0, &[]);
-        let built = outside().join("freehold-lock/debug/evolving");
+        let built = cargo::built().join("debug/evolving");
         let built = built.with_extension(std::env::consts::EXE_EXTENSION);
         fs::copy(built, self.path(name)).unwrap();
         self.path(name)

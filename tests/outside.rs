@@ -7,8 +7,10 @@
 
 #![expect(clippy::disallowed_methods, reason = "these tests arrange files for cargo, no database")]
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
+
+#[path = "outside/cargo.rs"]
+mod cargo;
 
 /// Builds and runs the crate `name` with `directory` and returns the last line it prints.
 #[track_caller]
@@ -20,11 +22,7 @@ fn run(name: &str, directory: &Path) -> String {
     if lock.exists() {
         std::fs::copy(lock, package.join("Cargo.lock")).unwrap();
     }
-    let output = Command::new(env!("CARGO"))
-        .args(["run", "--quiet", "--manifest-path"])
-        .arg(package.join("Cargo.toml"))
-        .arg("--target-dir")
-        .arg(target_dir())
+    let output = cargo::cargo(&["run", "--quiet"], &package.join("Cargo.toml"))
         .arg("--")
         .arg(directory)
         .output()
@@ -46,15 +44,8 @@ fn a_primitive_written_from_the_guide_conforms_and_keeps_its_history() {
     std::fs::copy(root.join("Cargo.lock"), manifest.with_file_name("Cargo.lock")).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let cargo = |arguments: &[&str], behind: &[&Path]| {
-        let output = Command::new(env!("CARGO"))
-            .args(arguments)
-            .args(["--quiet", "--manifest-path"])
-            .arg(&manifest)
-            .arg("--target-dir")
-            .arg(target_dir())
-            .args(behind)
-            .output()
-            .unwrap();
+        let output =
+            cargo::cargo(arguments, &manifest).arg("--quiet").args(behind).output().unwrap();
         let complained = String::from_utf8_lossy(&output.stderr);
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{arguments:?}\n{printed}{complained}");
@@ -66,11 +57,6 @@ fn a_primitive_written_from_the_guide_conforms_and_keeps_its_history() {
     let first = cargo(&run, &[Path::new("--"), directory.path()]);
     let second = cargo(&run, &[Path::new("--"), directory.path()]);
     assert_ne!(first, second, "the second run found what the first one left");
-}
-
-/// One for all of them, so that freehold is built once.
-fn target_dir() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("outside")
 }
 
 /// Runs the crate `name` twice on one directory.

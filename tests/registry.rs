@@ -8,10 +8,13 @@
 #![expect(clippy::disallowed_methods, reason = "these tests arrange files for cargo, no database")]
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use freehold::PrimitiveRegistry;
 use freehold::prelude::*;
+
+#[path = "outside/cargo.rs"]
+mod cargo;
 
 /// At the crate's root.
 #[primitive(id = 0xc0, wal = [0xc0, 0xc3])]
@@ -103,14 +106,8 @@ fn cargo(command: &str, features: &str) -> Output {
         // The same versions as here, so that nothing has to be downloaded anew.
         std::fs::copy(lock, workspace.join("Cargo.lock")).unwrap();
     }
-    Command::new(env!("CARGO"))
-        .args([command, "--quiet", "--package", "both", "--features", features])
-        .arg("--manifest-path")
-        .arg(workspace.join("Cargo.toml"))
-        .arg("--target-dir")
-        .arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("outside"))
-        .output()
-        .unwrap()
+    let arguments = [command, "--quiet", "--package", "both", "--features", features];
+    cargo::cargo(&arguments, &workspace.join("Cargo.toml")).output().unwrap()
 }
 
 fn complaint(output: &Output) -> String {
