@@ -1,7 +1,8 @@
 //! Deferred indexes, built before the database is handed out.
 //!
 //! - Each is built from the state that the first view will show, and shared with it.
-//! - Whoever cancels is heard between two instances.
+//! - Whoever cancels is heard before the first instance, and between two that the opening thread
+//!   builds: other threads may have taken all the others.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -14,6 +15,8 @@ use super::{Phase, Settings};
 
 /// Builds the deferred indexes of every instance.
 pub(super) fn build(state: &State, settings: &Settings) -> Result<()> {
+    // The opening thread may come to its first instance when the others have built them all.
+    settings.progress(Phase::Index, 0, 0, state.lsn)?;
     let opening = thread::current().id();
     let cancelled = AtomicBool::new(false);
     let instances: Vec<_> = state.instances().collect();

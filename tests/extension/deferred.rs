@@ -35,6 +35,11 @@ pub(crate) struct Evens {
 /// The number that no index can have.
 const BAD: u64 = 666;
 
+/// The number whose indexes are counted when they are built.
+const COUNTED: u64 = 668;
+
+static BUILT: AtomicU64 = AtomicU64::new(0);
+
 #[operations]
 impl Numbers {
     /// Adds a number, and says whether an operation sees the index.
@@ -54,6 +59,9 @@ impl Numbers {
 
     fn catch_up(&self, index: &Mutex<Evens>) {
         assert!(!self.numbers.contains(&BAD), "{BAD} is beyond indexing");
+        if self.numbers.contains(&COUNTED) {
+            BUILT.fetch_add(1, Ordering::Relaxed);
+        }
         let mut index = index.lock().unwrap();
         if index.changes < self.changes {
             index.evens = self.numbers.iter().filter(|number| *number % 2 == 0).copied().collect();
@@ -235,6 +243,33 @@ fn building_indexes_at_opening_can_be_cancelled_and_changes_no_file() {
     let error = Options::new().build_indexes(true).progress(cancel).open(path).unwrap_err();
     assert!(matches!(error, Error::Cancelled), "{error}");
     assert_eq!(files(), before);
+}
+
+#[test]
+fn who_cancels_when_indexes_are_first_told_of_finds_none_built() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let db = Options::new().checkpoint_on_close(false).open(path).unwrap();
+    for number in 0..8 {
+        let run = db.create_run(&number.to_string()).unwrap();
+        db.run(run).transaction(|tx| tx.on::<Numbers>().add(COUNTED)).unwrap();
+    }
+    db.close().unwrap();
+    let open = |control| {
+        let progress = move |progress: &freehold::Progress| match progress.phase {
+            Phase::Index => control,
+            _ => Control::Continue,
+        };
+        let options = Options::new().build_indexes(true).checkpoint_on_close(false).threads(8);
+        options.progress(progress).open(path)
+    };
+    // Many times, since threads decide who is first.
+    for _ in 0..50 {
+        assert!(matches!(open(Control::Cancel), Err(Error::Cancelled)));
+        assert_eq!(BUILT.load(Ordering::Relaxed), 0, "built before anybody was asked");
+    }
+    drop(open(Control::Continue).unwrap());
+    assert_eq!(BUILT.load(Ordering::Relaxed), 8);
 }
 
 struct Tables(BTreeSet<u32>);
