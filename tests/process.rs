@@ -747,10 +747,7 @@ fn forks_are_made_listed_and_compared() {
 
     let log = freehold(&["log", text(&db)]).expect(0).out;
     assert!(log.contains("core run fork, of run 1 at LSN 4"), "{log}");
-    assert!(
-        log.contains("core run create, kv put, of run 1 at LSN 2, first logged at LSN 2"),
-        "{log}"
-    );
+    assert!(log.contains("core run create, kv put, of run 1 at LSN 2, told LSN 2"), "{log}");
     let log = json_lines(&["log", text(&db), "--run", "earlier"]);
     let entries = log[0]["entries"].as_array().unwrap();
     assert_eq!((&entries[0]["parent"], &entries[0]["parent_lsn"]), (&1.into(), &2.into()));
@@ -794,7 +791,7 @@ fn a_run_goes_through_a_file_into_another_database() {
     assert!(replayed(&db, name) == replayed(&other, "copy"), "steps, times and state");
     freehold(&["verify", text(&other), "--deep"]).expect(0);
     let log = freehold(&["log", text(&other)]).expect(0).out;
-    assert!(log.contains("first logged at LSN 1 to "), "{log}");
+    assert!(log.contains("told LSN 1 to "), "{log}");
 
     // Where it comes from its name is taken.
     freehold(&["run", "import", text(&db), text(&file)]).refuses(&[text(&db), name]);

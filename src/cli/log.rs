@@ -6,8 +6,8 @@
 //!   theirs too.
 //! - A checkpoint removes what lies before the snapshots. Where the log begins later than asked, that
 //!   is said on standard error.
-//! - Run switches and origins are no entries of their own here: each entry says its run, and where it
-//!   was first logged.
+//! - Run switches and origins are no entries of their own here: each entry says its run, and what it
+//!   is told instead of its record.
 //! - Only whole, checked records are listed. At the first one that is not, the listing ends: in the
 //!   last segment that may be the unfinished end of the log, anywhere else it is damage.
 
@@ -66,7 +66,8 @@ struct EntryLine<'a> {
     parent: Option<RunId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent_lsn: Option<Lsn>,
-    /// The record in which the operation was first logged, and when, if that is another one.
+    /// The LSN and the time that the operation is told, if that is not its record's: where it was first
+    /// logged, or what follows an import.
     #[serde(skip_serializing_if = "Option::is_none")]
     origin_lsn: Option<Lsn>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -370,11 +371,11 @@ fn operations(entries: &[EntryLine<'_>]) -> String {
         [(run, lsn)] => line += &format!(", of run {run} at LSN {lsn}"),
         several => line += &format!(", of {} runs or LSNs", grouped(several.len() as u64)),
     }
-    let first_logged = || entries.iter().filter_map(|entry| entry.origin_lsn);
-    match (first_logged().min(), first_logged().max()) {
-        (Some(lsn), Some(last)) if lsn == last => line += &format!(", first logged at LSN {lsn}"),
+    let told = || entries.iter().filter_map(|entry| entry.origin_lsn);
+    match (told().min(), told().max()) {
+        (Some(lsn), Some(last)) if lsn == last => line += &format!(", told LSN {lsn}"),
         (Some(first), Some(last)) => {
-            line += &format!(", first logged at LSN {first} to {last}");
+            line += &format!(", told LSN {first} to {last}");
         }
         _ => {}
     }

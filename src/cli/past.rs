@@ -24,7 +24,7 @@ use crate::replay::RunEntry;
 struct StepLine<'a> {
     step: usize,
     lsn: Lsn,
-    /// The record in which its operations were first logged, if that is another one.
+    /// The LSN that its operations are told, if that is not its record's.
     #[serde(skip_serializing_if = "Option::is_none")]
     origin_lsn: Option<Lsn>,
     time: String,
