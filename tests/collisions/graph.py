@@ -112,7 +112,7 @@ def copy_of_freehold(directory, version, change):
     copied = set()
     for path in files:
         relative = path.relative_to(REPOSITORY)
-        if not {"ui", "outside", "collisions", "data", "target", "__pycache__"}.isdisjoint(relative.parts):
+        if not {"ui", "outside", "collisions", "data", "golden", "target", "__pycache__"}.isdisjoint(relative.parts):
             continue
         text = path.read_text()
         if path.name == "Cargo.toml":
