@@ -159,6 +159,9 @@ impl Core {
     ) -> Result<bool> {
         let database = locked(&files.log).database();
         let _pruning = self.past.as_ref().map(Past::pruning);
+        // The snapshot may be the one whose name could not be synced just now; what is given up for it is
+        // gone, so it must be there after a power failure.
+        snapshot::sync_directory(&files.disk)?;
         let pruned = snapshot::prune(&files.disk, 1, |lsn| {
             Ok(!checkpoints.damaged.contains(&lsn)
                 && snapshot::opens(&files.disk, lsn, database)?
