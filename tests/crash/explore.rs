@@ -397,8 +397,14 @@ impl Explorer<'_> {
         }
     }
 
+    /// Whether the disk was full once: then all snapshots but the newest may have been given up.
+    fn was_full(&self) -> bool {
+        let calls = self.trace.disk.calls();
+        calls.iter().any(|call| call.error == Some(io::ErrorKind::StorageFull))
+    }
+
     /// Without the newest snapshot, the WAL since an older one or since the beginning gives the same
-    /// state. If only one is kept, there may be neither, and that is refused.
+    /// state. If only one is kept, or was on a full disk, there may be neither, and that is refused.
     fn damaged_snapshot(&mut self, disk: &SimDisk, lsn: u64, place: &str) {
         let files = disk.files();
         let snapshots: Vec<_> = files
@@ -410,7 +416,7 @@ impl Explorer<'_> {
         let disk = disk.after_kill();
         assert!(disk.flip(newest, bytes / 2, 0x40));
         let place = format!("{place}, the newest snapshot damaged");
-        if self.setup.snapshots_kept == 1 && snapshots.len() == 1 {
+        if snapshots.len() == 1 && (self.setup.snapshots_kept == 1 || self.was_full()) {
             let copy = disk.after_kill();
             match self.setup.open(&copy) {
                 Ok(db) => shut_off(&copy, db),
