@@ -129,14 +129,23 @@ pub(super) fn listing(disk: &DiskRef) -> Result<Listing> {
     let holds = |outer: &(Lsn, Lsn, u64), inner: &(Lsn, Lsn, u64)| {
         (outer.0, outer.1) != (inner.0, inner.1) && outer.0 <= inner.0 && inner.1 <= outer.1
     };
-    // Others were merged into these. Where that cannot be read, what it was made of is kept.
-    let mut merged = listing.packs.clone();
-    merged.retain(|outer| listing.packs.iter().any(|inner| holds(outer, inner)));
-    merged.retain(|(first, last, _)| {
-        Pack::open(disk, *first, *last).and_then(|pack| pack.file.verify_whole()).is_ok()
-    });
+    // Others were merged into these. Where one cannot be read, or is of another database, what it may
+    // have been made of is kept.
+    let merged: Vec<_> = listing
+        .packs
+        .iter()
+        .filter(|outer| listing.packs.iter().any(|inner| holds(outer, inner)))
+        .filter_map(|outer| {
+            let pack = Pack::open(disk, outer.0, outer.1).ok()?;
+            pack.file.verify_whole().ok()?;
+            Some((*outer, pack.file.meta().database))
+        })
+        .collect();
     listing.packs.retain(|inner| {
-        let is_merged = merged.iter().any(|outer| holds(outer, inner));
+        let database = || Pack::open(disk, inner.0, inner.1).map(|pack| pack.file.meta().database);
+        let is_merged = merged
+            .iter()
+            .any(|(outer, of)| holds(outer, inner) && database().is_ok_and(|own| own == *of));
         if is_merged {
             listing.superfluous.push(place_of(inner.0, inner.1).path);
         }
@@ -169,11 +178,13 @@ impl ListedPack {
         self.first <= lsn && lsn <= self.last
     }
 
-    pub(super) fn get(&self, disk: &DiskRef) -> Result<&Pack> {
+    /// The file, which is one of this log.
+    pub(super) fn get(&self, disk: &DiskRef, finder: &mut Finder) -> Result<&Pack> {
         if let Some(pack) = self.opened.get() {
             return Ok(pack);
         }
         let pack = Pack::open(disk, self.first, self.last)?;
+        refuse_foreign(&pack, finder)?;
         Ok(self.opened.get_or_init(|| pack))
     }
 }

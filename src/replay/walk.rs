@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::pack::{ListedPack, refuse_foreign};
+use super::pack::ListedPack;
 use super::run_log::{Beginning, Part, RunLog, Types, carried, each_entry, type_of, types_of};
 use crate::disk::DiskRef;
 use crate::error::{Damage, Error, Result};
@@ -43,19 +43,19 @@ impl Sources {
     fn part(&mut self, run: RunId, lsn: Lsn, log: &mut RunLog) -> Result<Option<Part>> {
         if lsn < self.wal_first {
             if let Some(last) = self.packs.last().filter(|_| !self.are_ours) {
-                match last.get(&self.disk).and_then(|last| refuse_foreign(last, &mut self.finder)) {
+                match last.get(&self.disk, &mut self.finder) {
                     Err(error @ Error::Corrupt { what: Damage::Foreign { .. }, .. }) => {
                         return Err(error);
                     }
                     // It may not be needed. If it is, that is said then.
-                    Ok(()) | Err(Error::Corrupt { .. } | Error::Version { .. }) => {}
+                    Ok(_) | Err(Error::Corrupt { .. } | Error::Version { .. }) => {}
                     Err(error) => return Err(error),
                 }
             }
             self.are_ours = true;
             let pack = self.packs.iter().rev().find(|pack| pack.covers(lsn));
             let Some(pack) = pack else { return Ok(None) };
-            let pack = pack.get(&self.disk)?;
+            let pack = pack.get(&self.disk, &mut self.finder)?;
             log.note_catalog(pack.catalog());
             return pack.part(run, lsn);
         }

@@ -207,6 +207,13 @@ fn damage_to_a_history_file_is_told_and_costs_nothing_else() {
     assert_eq!(replayed(&db, run), live(&db, run));
 }
 
+fn files_in(directory: &Path) -> Vec<std::path::PathBuf> {
+    let mut files: Vec<_> =
+        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
 /// Fills some segments with what a run does, with checkpoints between.
 fn fill(db: &Database, run: RunId, rounds: u32) {
     for round in 0..rounds {
@@ -236,12 +243,7 @@ fn a_run_whose_beginning_is_not_kept_goes_on_and_says_so() {
 fn a_gap_in_the_history_is_found_also_after_what_is_around_it_was_merged() {
     let directory = tempfile::tempdir().unwrap();
     let history = directory.path().join("history");
-    let files = || -> Vec<_> {
-        let mut files: Vec<_> =
-            std::fs::read_dir(&history).unwrap().map(|entry| entry.unwrap().path()).collect();
-        files.sort();
-        files
-    };
+    let files = || files_in(&history);
     let db = open(directory.path());
     let run = db.create_run("run").unwrap();
     fill(&db, run, 3);
@@ -335,10 +337,7 @@ fn a_history_file_with_something_of_a_later_build_is_never_written_anew_nor_in_t
     for (at, bit, is_read) in [(16, 1, true), (24, 2, true), (32, 4, false), (8, 2, false)] {
         let directory = tempfile::tempdir().unwrap();
         let history = directory.path().join("history");
-        let files = || -> Vec<_> {
-            let listed = std::fs::read_dir(&history).unwrap();
-            listed.map(|entry| entry.unwrap().path()).collect()
-        };
+        let files = || files_in(&history);
         let db = open(directory.path());
         let run = db.create_run("run").unwrap();
         fill(&db, run, 3);
@@ -369,12 +368,7 @@ fn a_history_file_with_something_of_a_later_build_is_never_written_anew_nor_in_t
 fn what_was_merged_is_kept_while_that_cannot_be_read() {
     let directory = tempfile::tempdir().unwrap();
     let history = directory.path().join("history");
-    let files = || -> Vec<_> {
-        let mut files: Vec<_> =
-            std::fs::read_dir(&history).unwrap().map(|entry| entry.unwrap().path()).collect();
-        files.sort();
-        files
-    };
+    let files = || files_in(&history);
     let db = open(directory.path());
     let run = db.create_run("run").unwrap();
     fill(&db, run, 3);
@@ -398,6 +392,37 @@ fn what_was_merged_is_kept_while_that_cannot_be_read() {
     drop(db);
     let db = open(directory.path());
     assert_eq!(replayed(&db, run), live(&db, run));
+}
+
+#[test]
+fn a_file_of_another_database_takes_no_files_place_and_is_not_read() {
+    let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let [db, other] = [&directory, &elsewhere].map(|at| open(at.path()));
+    let run = db.create_run("run").unwrap();
+    fill(&db, run, 3);
+    let others = other.create_run("another run").unwrap();
+    fill(&other, others, 8);
+    drop(other);
+    let [ours, theirs] =
+        [&directory, &elsewhere].map(|at| files_in(&at.path().join("history")).remove(0));
+    let covering = ours.with_file_name(theirs.file_name().unwrap());
+    assert!(covering > ours, "theirs holds the records of ours, by its name");
+    std::fs::copy(&theirs, &covering).unwrap();
+    drop(db);
+    let db = open(directory.path());
+    assert_eq!(replayed(&db, run), live(&db, run));
+    fill(&db, run, 3);
+    assert_eq!(replayed(&db, run), live(&db, run));
+
+    // Nor where the newest cannot be read, which would have told.
+    let newest = files_in(&directory.path().join("history")).pop().unwrap();
+    let mut bytes = std::fs::read(&newest).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&newest, &bytes).unwrap();
+    drop(db);
+    let db = open(directory.path());
+    let refused = db.replay_run(run).unwrap_err();
+    assert!(matches!(refused, Error::Corrupt { .. }), "{refused}");
 }
 
 /// Makes the checksums of a file right again whose header was changed.
