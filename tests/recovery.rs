@@ -1209,6 +1209,52 @@ fn a_checkpoint_without_space_gives_the_older_snapshot_up_and_else_says_how_much
 }
 
 #[test]
+fn a_full_disk_gives_up_no_snapshot_before_another_is_durable() {
+    let prepare = || {
+        let disk = SimDisk::new(10);
+        let db = options().disk(disk.shared()).open("").unwrap();
+        for round in 0..2 {
+            put_range(&db, round * 10..round * 10 + 10);
+            db.checkpoint().unwrap();
+        }
+        put_range(&db, 20..25);
+        (disk, db)
+    };
+    let (disk, db) = prepare();
+    let first = disk.call_count();
+    db.checkpoint().unwrap();
+    let end = disk.call_count();
+    let is_removed = |disk: &SimDisk| {
+        let calls = disk.calls().into_iter().skip(first as usize);
+        calls.filter(|call| call.kind == CallKind::Remove).count()
+    };
+    let usual = is_removed(&disk);
+    let mut gave_up = 0;
+    for full in first..end {
+        let (disk, db) = prepare();
+        disk.fail_call(full, std::io::ErrorKind::StorageFull);
+        let _ = db.checkpoint();
+        // Names that are not durable have the most ways to be lost.
+        let is_of_names = disk.calls()[full as usize].kind == CallKind::SyncDir;
+        let most = if is_of_names { 64 } else { 8 };
+        gave_up += u32::from(is_removed(&disk) > usual);
+        let state = digest(&db);
+        drop(db);
+        for point in disk.crash_points().filter(|point| point.before() > full) {
+            for survival in point.survivals(most, full) {
+                let disk = point.disk(survival);
+                let place =
+                    format!("call {full} failed, off before {}, {survival:?}", point.before());
+                let db = options().disk(disk.shared()).open("");
+                let db = db.unwrap_or_else(|error| panic!("{place}: {error}"));
+                assert_eq!(digest(&db), state, "{place}");
+            }
+        }
+    }
+    assert!(gave_up > 0, "no failure made room");
+}
+
+#[test]
 fn a_copy_made_while_others_write_holds_everything_that_was_synced_before() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("db");

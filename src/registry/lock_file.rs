@@ -217,6 +217,7 @@ impl LockFile {
 #[cfg(any(test, feature = "cli"))]
 impl LockFile {
     /// How rkyv lays bytes out, if the file says it.
+    #[cfg(feature = "cli")]
     pub(crate) fn format(&self) -> Option<&str> {
         self.format.as_deref()
     }
@@ -239,6 +240,7 @@ impl LockFile {
     }
 
     /// From now on nothing may be missing.
+    #[cfg(feature = "cli")]
     pub(crate) fn set_locked(&mut self) {
         self.locked = true;
     }

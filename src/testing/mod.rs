@@ -11,7 +11,7 @@ mod clock;
 pub mod conformance;
 mod crash;
 mod disk;
-#[cfg(test)]
+#[cfg(all(test, feature = "cli"))]
 mod fuzz;
 mod platter;
 mod random;

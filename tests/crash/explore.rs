@@ -31,6 +31,8 @@ pub(crate) struct Effort {
     pub(crate) kill_one_in: u64,
     /// One call in so many is made to fail.
     pub(crate) failure_one_in: u64,
+    /// One moment in so many after a call that failed is crashed, more of the first, and the last.
+    pub(crate) failing_moment_one_in: u64,
 }
 
 /// What was tried, and what was wrong.
@@ -113,6 +115,7 @@ pub(crate) fn explore(start: &Start, steps: &[Step], setup: &Setup, effort: &Eff
         setup,
         effort,
         trace: &trace,
+        call: 0,
         known: HashMap::new(),
         tally: Tally { workloads: 1, ..Tally::default() },
     };
@@ -131,7 +134,7 @@ fn name_of(start: &Start, steps: &[Step], setup: &Setup) -> String {
 }
 
 /// Runs a workload once for each of its calls and each way in which that call can fail, and crashes
-/// each at its end.
+/// each at moments after that call.
 pub(crate) fn explore_failures(
     start: &Start,
     steps: &[Step],
@@ -149,7 +152,7 @@ pub(crate) fn explore_failures(
                 }
                 let how = if lasting { "and all later ones fail" } else { "fails" };
                 let name = format!("{}, call {call} {how} ({error})", name_of(start, steps, setup));
-                tally += failing(name, start, steps, setup, effort, |disk| {
+                tally += failing(name, start, steps, setup, effort, call, |disk| {
                     if lasting {
                         disk.fail_calls_from(call, error);
                     } else {
@@ -168,6 +171,7 @@ fn failing(
     steps: &[Step],
     setup: &Setup,
     effort: &Effort,
+    failing_call: u64,
     plan: impl FnOnce(&SimDisk),
 ) -> Tally {
     let mut tally = Tally { failures: 1, ..Tally::default() };
@@ -178,10 +182,22 @@ fn failing(
             return tally;
         }
     };
-    let point = trace.disk.crash_point();
     let known = HashMap::new();
-    let mut explorer = Explorer { name, setup, effort, trace: &trace, known, tally };
-    explorer.crash(&point);
+    let mut explorer = Explorer { name, setup, effort, trace: &trace, call: 0, known, tally };
+    let mut random = Random::new(explorer.seed_for("moments"));
+    let end = trace.disk.call_count();
+    // What is found before the call is what is found without the failure.
+    for point in trace.disk.crash_points().filter(|point| point.before() > failing_call) {
+        // Most of what a failure sets off is done in the next calls.
+        let is_near = point.before() <= failing_call + 24;
+        let one_in = effort.failing_moment_one_in.div_ceil(if is_near { 8 } else { 1 });
+        if point.before() == end || random.one_in(one_in) {
+            explorer.crash(&point);
+        }
+        if explorer.tally.violations.len() > 3 {
+            break;
+        }
+    }
     explorer.tally
 }
 
@@ -190,14 +206,18 @@ struct Explorer<'a> {
     setup: &'a Setup,
     effort: &'a Effort,
     trace: &'a Trace,
-    /// The last record recovered from each disk, by its fingerprint; `None`: it was wrong.
-    known: HashMap<u64, Option<u64>>,
+    /// The call of the workload before which it is crashed.
+    call: u64,
+    /// The last record recovered from each disk, by its fingerprint and how many records had been
+    /// lost; `None`: it was wrong.
+    known: HashMap<(u64, usize), Option<u64>>,
     tally: Tally,
 }
 
 impl Explorer<'_> {
     fn crash(&mut self, point: &CrashPoint) {
         let call = point.before();
+        self.call = call;
         self.tally.points += 1;
         let ceiling = self.trace.ceiling(call);
         let seed = self.seed_for("crash");
@@ -257,12 +277,13 @@ impl Explorer<'_> {
     /// Recovers a disk found after a second crash, unless the same has been before.
     fn recovered_once(&mut self, disk: &SimDisk, place: &str) -> Option<u64> {
         let fingerprint = disk.fingerprint();
-        if let Some(known) = self.known.get(&fingerprint) {
+        let key = (fingerprint, self.trace.lost_before(self.call));
+        if let Some(known) = self.known.get(&key) {
             return *known;
         }
         self.tally.double_recoveries += 1;
         let lsn = self.open_and_check(disk, place);
-        self.known.insert(fingerprint, lsn);
+        self.known.insert(key, lsn);
         lsn
     }
 
@@ -284,13 +305,14 @@ impl Explorer<'_> {
     /// Recovers a disk, unless the same has been before.
     fn recovered(&mut self, disk: &SimDisk, place: &str) -> Option<u64> {
         let fingerprint = disk.fingerprint();
-        if let Some(known) = self.known.get(&fingerprint) {
+        let key = (fingerprint, self.trace.lost_before(self.call));
+        if let Some(known) = self.known.get(&key) {
             return *known;
         }
         self.tally.recoveries += 1;
         let before = disk.after_kill();
         let lsn = self.open_and_check(disk, place);
-        self.known.insert(fingerprint, lsn);
+        self.known.insert(key, lsn);
         let lsn = lsn?;
         self.damaged_snapshot(&before, lsn, place);
         if fingerprint.is_multiple_of(self.effort.close_look_one_in) {
@@ -343,8 +365,8 @@ impl Explorer<'_> {
                 if let Some(kept) = kept {
                     self.wrong(&place, &kept);
                 }
-                let known = self.trace.history.range(..=lsn);
-                let known = known.filter_map(|(_, model)| model.runs.keys().next_back()).max();
+                let known = (0..=lsn).filter_map(|lsn| self.trace.state_after(lsn, self.call));
+                let known = known.filter_map(|model| model.runs.keys().next_back()).max();
                 if known.is_some_and(|known| run.0 <= *known) {
                     self.wrong(&place, &format!("a new run got the number {run} of an older one"));
                 }
@@ -360,7 +382,7 @@ impl Explorer<'_> {
     fn recover_without_a_primitive(&mut self, disk: &SimDisk, lsn: u64, place: &str) {
         self.tally.detached += 1;
         let place = format!("{place}, recovered without a primitive");
-        let Some(expected) = self.trace.history.get(&lsn) else { return };
+        let Some(expected) = self.trace.state_after(lsn, self.call) else { return };
         let mut went_on = expected.clone();
         went_on.root.add("went on", 1);
         let disk = disk.after_kill();
@@ -453,7 +475,7 @@ impl Explorer<'_> {
                 return None;
             }
         };
-        let Some(expected) = self.trace.history.get(&lsn) else {
+        let Some(expected) = self.trace.state_after(lsn, self.call) else {
             self.wrong(place, &format!("recovered to LSN {lsn}, which never was"));
             return None;
         };

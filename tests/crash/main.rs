@@ -56,6 +56,7 @@ fn effort() -> Effort {
             close_look_one_in: 1,
             kill_one_in: 1,
             failure_one_in: 1,
+            failing_moment_one_in: 1,
         }
     } else {
         Effort {
@@ -66,6 +67,7 @@ fn effort() -> Effort {
             close_look_one_in: 16,
             kill_one_in: 8,
             failure_one_in: 10,
+            failing_moment_one_in: 16,
         }
     }
 }

@@ -167,11 +167,21 @@ fn highest(since: &Since, call: u64) -> u64 {
     since.iter().filter(|(from, _)| *from <= call).map(|(_, lsn)| *lsn).max().unwrap_or(0)
 }
 
+/// A record of a transaction that failed, and the state after it.
+struct Lost {
+    lsn: u64,
+    model: Model,
+    /// The number of calls after which it was told to be gone, and must not be found any more.
+    until: u64,
+}
+
 /// A workload that was run, without a crash.
 pub(crate) struct Trace {
     pub(crate) disk: SimDisk,
     /// The state after each record.
     pub(crate) history: BTreeMap<u64, Model>,
+    /// Records that failed and may have been found for a while, in order.
+    lost: Vec<Lost>,
     /// Records whose transaction began.
     begun: Since,
     /// Records whose call returned.
@@ -232,6 +242,7 @@ impl Trace {
             trace: Trace {
                 disk: disk.clone(),
                 history: BTreeMap::from([(start.lsn, start.model.clone())]),
+                lost: Vec::new(),
                 begun: vec![(0, start.lsn)],
                 returned: vec![(0, start.lsn)],
                 promised: vec![(0, start.lsn)],
@@ -259,6 +270,18 @@ impl Trace {
     /// The last record that must be there when only the process ends before call `call`.
     pub(crate) fn floor_after_kill(&self, call: u64) -> u64 {
         self.floor(call).max(highest(&self.returned, call))
+    }
+
+    /// The state after record `lsn`, if that may be found when the power fails before call `call`.
+    pub(crate) fn state_after(&self, lsn: u64, call: u64) -> Option<&Model> {
+        // What took the LSN of a lost record began after that was gone.
+        let lost = self.lost.iter().find(|lost| lost.lsn == lsn && call < lost.until);
+        lost.map(|lost| &lost.model).or_else(|| self.history.get(&lsn))
+    }
+
+    /// Differs between moments at which [`Trace::state_after`] may.
+    pub(crate) fn lost_before(&self, call: u64) -> usize {
+        self.lost.iter().filter(|lost| lost.until <= call).count()
     }
 
     /// The last record that can be there.
@@ -302,7 +325,8 @@ impl Driver<'_> {
         let view = db.view();
         if self.unsure.take().is_some_and(|unsure| view.lsn().0 != unsure) {
             // It is gone, and must not come back.
-            self.trace.history.pop_last();
+            let (lsn, model) = self.trace.history.pop_last().expect("it was the last");
+            self.trace.lost.push(Lost { lsn, model, until: self.calls() });
         }
         let (lsn, _) = self.last();
         assert_eq!(view.lsn().0, lsn, "the last record after opening");
@@ -372,6 +396,9 @@ impl Driver<'_> {
                 assert_eq!(self.unsure, None, "after a failed sync nothing is written");
                 self.trace.history.insert(lsn, model);
                 self.unsure = Some(lsn);
+            } else {
+                // Until the caller heard of it, a crash may have left it whole.
+                self.trace.lost.push(Lost { lsn, model, until: self.calls() });
             }
             self.check(db, &error.to_string());
             return false;
