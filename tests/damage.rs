@@ -1,8 +1,9 @@
 //! Damage to every place of every file: each byte changed, each length cut, each sector gone, files
-//! lost, doubled, swapped, foreign. After each the database opens in the exact state, or is refused.
+//! lost, doubled, swapped, foreign. After each the database opens in the exact state, or is refused;
+//! and each run replays to what it is, or that is refused.
 //!
-//! - The database is small and has everything: sealed segments and an unsealed one, two snapshots,
-//!   the synced mark, several runs, every primitive that ships with freehold.
+//! - The database is small and has everything: sealed segments and an unsealed one, two snapshots, a
+//!   history file, the synced mark, several runs, every primitive that ships with freehold.
 //! - The short form tries one place in 8 of the last segment, the mark and the newest snapshot, and one
 //!   in 64 of the others; `FREEHOLD_LONG=1` tries all. `-- --nocapture` prints the table.
 
@@ -117,8 +118,10 @@ impl Sample {
 /// What an opening made of a damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
-    /// It opened in the exact state.
+    /// It opened in the exact state, and each run replays.
     Exact,
+    /// It opened in the exact state, and the replay of a run is refused.
+    Forgot,
     /// It was refused.
     Refused,
     /// It opened in an earlier state.
@@ -128,26 +131,52 @@ enum Outcome {
     Panicked,
 }
 
-/// Opens the disk, and again after that.
-fn outcome(sample: &Sample, disk: &SimDisk) -> (Outcome, String) {
+impl Outcome {
+    /// All that is there is right, and what is not is said to be missing.
+    fn is_honest(self) -> bool {
+        matches!(self, Outcome::Exact | Outcome::Forgot | Outcome::Refused)
+    }
+}
+
+/// Replays each run: the refusal of one that cannot be.
+fn replay_all(view: &View, db: &Database) -> Option<String> {
+    view.runs().find_map(|row| {
+        let live = view.run(row.id).unwrap().digest().unwrap();
+        let replay = db.replay_run(row.id).and_then(|replay| replay.view()?.digest());
+        match replay {
+            Ok(replayed) => {
+                assert_eq!(replayed, live, "the replay of run {}", row.id);
+                None
+            }
+            Err(refusal) => Some(format!("replay of run {}: {refusal}", row.id)),
+        }
+    })
+}
+
+/// Opens the disk, replays its runs if `replays`, and opens it again.
+fn outcome(sample: &Sample, disk: &SimDisk, replays: bool) -> (Outcome, String) {
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let db = options(disk).open("").map_err(|error| error.to_string())?;
         let state = digest(&db.view());
+        let forgot = if replays { replay_all(&db.view(), &db) } else { None };
         drop(db);
         let again =
             options(disk).open("").map_err(|error| format!("at the second opening: {error}"))?;
         assert_eq!(digest(&again.view()), state, "the second opening has another state");
-        Ok::<_, String>(state)
+        Ok::<_, String>((state, forgot))
     }));
     match opened {
         Err(_) => (Outcome::Panicked, String::new()),
         Ok(Err(refusal)) if refusal.starts_with("at the second") => (Outcome::Wrong, refusal),
         Ok(Err(refusal)) => (Outcome::Refused, refusal),
-        Ok(Ok(state)) if state == sample.state => (Outcome::Exact, String::new()),
-        Ok(Ok(state)) if sample.before.values().any(|before| *before == state) => {
+        Ok(Ok((state, forgot))) if state == sample.state => match forgot {
+            None => (Outcome::Exact, String::new()),
+            Some(refusal) => (Outcome::Forgot, refusal),
+        },
+        Ok(Ok((state, _))) if sample.before.values().any(|before| *before == state) => {
             (Outcome::Earlier, state)
         }
-        Ok(Ok(state)) => (Outcome::Wrong, state),
+        Ok(Ok((state, _))) => (Outcome::Wrong, state),
     }
 }
 
@@ -161,7 +190,10 @@ fn kind(path: &Path) -> &'static str {
         "snapshot"
     } else if name.ends_with(".wal") {
         "segment"
+    } else if name.starts_with("history") {
+        "history file"
     } else {
+        assert_eq!(name, "wal/synced");
         "synced mark"
     }
 }
@@ -188,14 +220,16 @@ fn try_all(sample: &Sample, trials: &[Trial]) -> (Table, Vec<String>) {
                     let disk = sample.disk.after_crash(Survival::Everything);
                     let bytes = sample.bytes(&trial.path);
                     disk.put(&trial.path, &(trial.damage)(&bytes, trial.place));
+                    // No replay reads a snapshot.
+                    let replays = kind(&trial.path) != "snapshot";
                     let started = Instant::now();
-                    let (outcome, said) = outcome(sample, &disk);
+                    let (outcome, said) = outcome(sample, &disk, replays);
                     let slow = started.elapsed().as_secs() >= 10;
                     let mut found = found.lock().unwrap();
                     let row = found.0.entry((trial.what, kind(&trial.path))).or_default();
                     *row.entry(outcome).or_default() += 1;
                     let Trial { what, path, place, .. } = trial;
-                    if slow || !matches!(outcome, Outcome::Exact | Outcome::Refused) {
+                    if slow || !outcome.is_honest() {
                         let path = path.display();
                         found.1.push(format!("{what} {place} of {path}: {outcome:?} {said}"));
                     }
@@ -258,14 +292,15 @@ fn trials(sample: &Sample, stride: usize) -> Vec<Trial> {
 fn print(name: &str, table: &Table) {
     println!("{name}");
     println!(
-        "{:15} {:12} {:>8} {:>8} {:>8} {:>8} {:>8}",
-        "damage", "file", "exact", "refused", "earlier", "wrong", "panic"
+        "{:15} {:12} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
+        "damage", "file", "exact", "forgot", "refused", "earlier", "wrong", "panic"
     );
     for ((what, kind), row) in table {
         let count = |outcome| row.get(&outcome).copied().unwrap_or(0);
         println!(
-            "{what:15} {kind:12} {:8} {:8} {:8} {:8} {:8}",
+            "{what:15} {kind:12} {:8} {:8} {:8} {:8} {:8} {:8}",
             count(Outcome::Exact),
+            count(Outcome::Forgot),
             count(Outcome::Refused),
             count(Outcome::Earlier),
             count(Outcome::Wrong),
@@ -384,12 +419,9 @@ fn files_lost_doubled_swapped_and_foreign_are_harmless_or_refused() {
         for (what, deed) in &deeds {
             let disk = sample.disk.after_crash(Survival::Everything);
             deed(&disk);
-            let (outcome, said) = outcome(&sample, &disk);
+            let (outcome, said) = outcome(&sample, &disk, true);
             *counts.entry(outcome).or_default() += 1;
-            assert!(
-                matches!(outcome, Outcome::Exact | Outcome::Refused),
-                "{what}: {outcome:?} {said}"
-            );
+            assert!(outcome.is_honest(), "{what}: {outcome:?} {said}");
         }
         println!("{} deeds: {counts:?}", deeds.len());
     }
@@ -417,26 +449,22 @@ fn files_of_other_engines_are_refused_wherever_they_stand() {
         for path in sample.files() {
             let disk = sample.disk.after_crash(Survival::Everything);
             disk.put(&path, &bytes);
-            let (outcome, said) = outcome(&sample, &disk);
+            let (outcome, said) = outcome(&sample, &disk, true);
             *counts.entry((kind(&path), outcome)).or_default() += 1;
             let what = format!("{} as {}", file.display(), path.display());
-            assert!(
-                matches!(outcome, Outcome::Exact | Outcome::Refused),
-                "{what}: {outcome:?} {said}"
-            );
+            assert!(outcome.is_honest(), "{what}: {outcome:?} {said}");
         }
         // Under names that a database has and this one does not have yet.
-        for path in
-            ["wal/000099.wal", "wal/000099.wal.tmp", "snapshots/00000000000000000099.snapshot"]
-        {
+        for path in [
+            "wal/000099.wal",
+            "wal/000099.wal.tmp",
+            "snapshots/00000000000000000099.snapshot",
+            "history/00000000000000000001-00000000000000000099.history",
+        ] {
             let disk = sample.disk.after_crash(Survival::Everything);
             disk.put(Path::new(path), &bytes);
-            let (outcome, said) = outcome(&sample, &disk);
-            assert!(
-                matches!(outcome, Outcome::Exact | Outcome::Refused),
-                "{} as {path}: {outcome:?} {said}",
-                file.display(),
-            );
+            let (outcome, said) = outcome(&sample, &disk, true);
+            assert!(outcome.is_honest(), "{} as {path}: {outcome:?} {said}", file.display(),);
         }
     }
     println!("{} files: {counts:?}", foreign.len());
