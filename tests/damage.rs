@@ -138,46 +138,49 @@ impl Outcome {
     }
 }
 
-/// Replays each run: the refusal of one that cannot be.
-fn replay_all(view: &View, db: &Database) -> Option<String> {
-    view.runs().find_map(|row| {
-        let live = view.run(row.id).unwrap().digest().unwrap();
-        let replay = db.replay_run(row.id).and_then(|replay| replay.view()?.digest());
-        match replay {
-            Ok(replayed) => {
-                assert_eq!(replayed, live, "the replay of run {}", row.id);
-                None
-            }
-            Err(refusal) => Some(format!("replay of run {}: {refusal}", row.id)),
-        }
-    })
-}
-
 /// Opens the disk, replays its runs if `replays`, and opens it again.
 fn outcome(sample: &Sample, disk: &SimDisk, replays: bool) -> (Outcome, String) {
-    let opened = catch_unwind(AssertUnwindSafe(|| {
-        let db = options(disk).open("").map_err(|error| error.to_string())?;
-        let state = digest(&db.view());
-        let forgot = if replays { replay_all(&db.view(), &db) } else { None };
-        drop(db);
-        let again =
-            options(disk).open("").map_err(|error| format!("at the second opening: {error}"))?;
-        assert_eq!(digest(&again.view()), state, "the second opening has another state");
-        Ok::<_, String>((state, forgot))
-    }));
-    match opened {
-        Err(_) => (Outcome::Panicked, String::new()),
-        Ok(Err(refusal)) if refusal.starts_with("at the second") => (Outcome::Wrong, refusal),
-        Ok(Err(refusal)) => (Outcome::Refused, refusal),
-        Ok(Ok((state, forgot))) if state == sample.state => match forgot {
-            None => (Outcome::Exact, String::new()),
-            Some(refusal) => (Outcome::Forgot, refusal),
-        },
-        Ok(Ok((state, _))) if sample.before.values().any(|before| *before == state) => {
-            (Outcome::Earlier, state)
-        }
-        Ok(Ok((state, _))) => (Outcome::Wrong, state),
+    catch_unwind(AssertUnwindSafe(|| open_twice(sample, disk, replays)))
+        .unwrap_or((Outcome::Panicked, String::new()))
+}
+
+fn open_twice(sample: &Sample, disk: &SimDisk, replays: bool) -> (Outcome, String) {
+    let db = match options(disk).open("") {
+        Ok(db) => db,
+        Err(refusal) => return (Outcome::Refused, refusal.to_string()),
+    };
+    let state = digest(&db.view());
+    let past = if replays { replay_all(&db) } else { (Outcome::Exact, String::new()) };
+    drop(db);
+    match options(disk).open("").map(|db| digest(&db.view())) {
+        Ok(again) if again == state => {}
+        Ok(again) => return (Outcome::Wrong, format!("at the second opening {again}")),
+        Err(refusal) => return (Outcome::Wrong, format!("at the second opening: {refusal}")),
     }
+    if state == sample.state {
+        past
+    } else if sample.before.values().any(|before| *before == state) {
+        (Outcome::Earlier, state)
+    } else {
+        (Outcome::Wrong, state)
+    }
+}
+
+/// Replays each run to its end: it is what it is, or that is refused.
+fn replay_all(db: &Database) -> (Outcome, String) {
+    let view = db.view();
+    let mut outcome = (Outcome::Exact, String::new());
+    for row in view.runs() {
+        let live = view.run(row.id).unwrap().digest().unwrap();
+        match db.replay_run(row.id).and_then(|replay| replay.view()?.digest()) {
+            Ok(replayed) if replayed == live => {}
+            Ok(replayed) => {
+                return (Outcome::Wrong, format!("run {} replays to {replayed:?}", row.id));
+            }
+            Err(refusal) => outcome = (Outcome::Forgot, refusal.to_string()),
+        }
+    }
+    outcome
 }
 
 /// One kind of damage to one kind of file, and how often what came of it.
