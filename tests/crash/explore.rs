@@ -13,7 +13,7 @@ use freehold::prelude::*;
 use freehold::testing::{CrashPoint, Random, SimDisk, Survival};
 
 use crate::model::{Counters, Model, difference, replayed_otherwise};
-use crate::workload::{Setup, Start, Step, Trace};
+use crate::workload::{FailingCall, Setup, Start, Step, Trace};
 
 /// How much is tried.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct Effort {
     pub(crate) close_look_one_in: u64,
     /// One killed process in so many is recovered with a crash at each call of the recovery.
     pub(crate) kill_one_in: u64,
-    /// One call in so many is made to fail.
+    /// One in so many ways in which a call can fail is tried.
     pub(crate) failure_one_in: u64,
     /// One moment in so many after a call that failed is crashed, more of the first, and the last.
     pub(crate) failing_moment_one_in: u64,
@@ -144,38 +144,29 @@ pub(crate) fn explore_failures(
     let call_count = Trace::of(start, steps, setup).disk.call_count();
     let mut tally = Tally { workloads: 1, ..Tally::default() };
     for call in 0..call_count {
-        for error in [io::ErrorKind::Other, io::ErrorKind::StorageFull] {
+        let mut random = Random::new(effort.seed).part(call);
+        for error in FailingCall::KINDS {
             for lasting in [false, true] {
-                let mut random = Random::new(effort.seed).part(call);
-                if !random.one_in(effort.failure_one_in) {
-                    continue;
+                if random.one_in(effort.failure_one_in) {
+                    let failing = FailingCall { call, error, lasting };
+                    tally += explore_failure(start, steps, setup, effort, failing);
                 }
-                let how = if lasting { "and all later ones fail" } else { "fails" };
-                let name = format!("{}, call {call} {how} ({error})", name_of(start, steps, setup));
-                tally += failing(name, start, steps, setup, effort, call, |disk| {
-                    if lasting {
-                        disk.fail_calls_from(call, error);
-                    } else {
-                        disk.fail_call(call, error);
-                    }
-                });
             }
         }
     }
     tally
 }
 
-fn failing(
-    name: String,
+fn explore_failure(
     start: &Start,
     steps: &[Step],
     setup: &Setup,
     effort: &Effort,
-    failing_call: u64,
-    plan: impl FnOnce(&SimDisk),
+    failing: FailingCall,
 ) -> Tally {
+    let name = format!("{}, {failing}", name_of(start, steps, setup));
     let mut tally = Tally { failures: 1, ..Tally::default() };
-    let trace = match guarded(|| Ok(Trace::failing(start, steps, setup, plan))) {
+    let trace = match guarded(|| Ok(Trace::failing(start, steps, setup, failing))) {
         Ok(trace) => trace,
         Err(error) => {
             tally.violations.push(format!("FREEHOLD_SEED={} {name}: {error}", effort.seed));
@@ -187,9 +178,9 @@ fn failing(
     let mut random = Random::new(explorer.seed_for("moments"));
     let end = trace.disk.call_count();
     // What is found before the call is what is found without the failure.
-    for point in trace.disk.crash_points().filter(|point| point.before() > failing_call) {
+    for point in trace.disk.crash_points().filter(|point| point.before() > failing.call) {
         // Most of what a failure sets off is done in the next calls.
-        let is_near = point.before() <= failing_call + 24;
+        let is_near = point.before() <= failing.call + 24;
         let one_in = effort.failing_moment_one_in.div_ceil(if is_near { 8 } else { 1 });
         if point.before() == end || random.one_in(one_in) {
             explorer.crash(&point);
@@ -422,7 +413,9 @@ impl Explorer<'_> {
     /// Whether the disk was full once: then all snapshots but the newest may have been given up.
     fn was_full(&self) -> bool {
         let calls = self.trace.disk.calls();
-        calls.iter().any(|call| call.error == Some(io::ErrorKind::StorageFull))
+        calls.iter().any(|call| {
+            matches!(call.error, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+        })
     }
 
     /// Without the newest snapshot, the WAL since an older one or since the beginning gives the same

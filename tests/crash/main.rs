@@ -66,7 +66,7 @@ fn effort() -> Effort {
             states_per_recovery_point: 4,
             close_look_one_in: 16,
             kill_one_in: 8,
-            failure_one_in: 10,
+            failure_one_in: 40,
             failing_moment_one_in: 16,
         }
     }

@@ -2,6 +2,8 @@
 //! acknowledged, which a view had shown.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -195,20 +197,20 @@ pub(crate) struct Trace {
 impl Trace {
     /// Runs `steps`, and expects that nothing fails.
     pub(crate) fn of(start: &Start, steps: &[Step], setup: &Setup) -> Trace {
-        Trace::on(start.disk.after_kill(), start, steps, setup, Failures::None)
+        Trace::on(start.disk.after_kill(), start, steps, setup, None)
     }
 
-    /// Runs `steps` on a copy of the start's disk for which `plan` has planned failures. What fails
-    /// must leave no trace.
+    /// Runs `steps` on a copy of the start's disk on which a call fails. What fails must leave no
+    /// trace.
     pub(crate) fn failing(
         start: &Start,
         steps: &[Step],
         setup: &Setup,
-        plan: impl FnOnce(&SimDisk),
+        failing: FailingCall,
     ) -> Trace {
         let disk = start.disk.after_kill();
-        plan(&disk);
-        Trace::on(disk, start, steps, setup, Failures::Planned)
+        failing.plan(&disk);
+        Trace::on(disk, start, steps, setup, Some(failing))
     }
 
     fn on(
@@ -216,7 +218,7 @@ impl Trace {
         start: &Start,
         steps: &[Step],
         setup: &Setup,
-        failures: Failures,
+        failing: Option<FailingCall>,
     ) -> Trace {
         let shown = Arc::new(Mutex::new(Since::new()));
         let looked_at: Arc<Mutex<Option<Database>>> = Arc::default();
@@ -234,7 +236,7 @@ impl Trace {
         }
         let mut driver = Driver {
             setup,
-            failures,
+            failing,
             looked_at: &looked_at,
             count: 0,
             has_notes: true,
@@ -291,16 +293,54 @@ impl Trace {
     }
 }
 
-/// Whether calls of the disk may fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Failures {
-    None,
-    Planned,
+/// A call of the disk that fails.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FailingCall {
+    pub(crate) call: u64,
+    pub(crate) error: io::ErrorKind,
+    /// So do all calls after it.
+    pub(crate) lasting: bool,
+}
+
+impl FailingCall {
+    /// How a call can fail: all that anything below the engine's calls tells apart.
+    pub(crate) const KINDS: [io::ErrorKind; 8] = [
+        io::ErrorKind::Other,
+        io::ErrorKind::StorageFull,
+        io::ErrorKind::QuotaExceeded,
+        io::ErrorKind::PermissionDenied,
+        io::ErrorKind::ReadOnlyFilesystem,
+        io::ErrorKind::Interrupted,
+        io::ErrorKind::NotFound,
+        io::ErrorKind::AlreadyExists,
+    ];
+
+    fn plan(self, disk: &SimDisk) {
+        if self.lasting {
+            disk.fail_calls_from(self.call, self.error);
+        } else {
+            disk.fail_call(self.call, self.error);
+        }
+    }
+
+    /// Says of a name that it is there, or not there, which may not be so: then files seem to be
+    /// missing.
+    fn is_lie(self) -> bool {
+        matches!(self.error, io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists)
+    }
+}
+
+impl fmt::Display for FailingCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = if self.lasting { "and all later ones fail" } else { "fails" };
+        write!(f, "call {} {how} ({})", self.call, self.error)
+    }
 }
 
 struct Driver<'a> {
     setup: &'a Setup,
-    failures: Failures,
+    /// The call that fails, if one does.
+    failing: Option<FailingCall>,
     looked_at: &'a Mutex<Option<Database>>,
     /// Makes every transaction another.
     count: i64,
@@ -369,7 +409,7 @@ impl Driver<'_> {
         };
         assert_eq!(different, None, "after {after}");
         // A failing disk may have nothing more to read.
-        if self.failures == Failures::None {
+        if self.failing.is_none() {
             assert_eq!(replayed_otherwise(db), None, "after {after}");
         }
     }
@@ -419,18 +459,19 @@ impl Driver<'_> {
     }
 
     fn expect_failure(&self, error: &Error) {
-        assert!(self.failures == Failures::Planned, "a workload meets no failure: {error}");
-        assert!(
-            matches!(
-                error,
-                Error::Io { .. }
-                    | Error::NoSpace { .. }
-                    | Error::Poisoned
-                    | Error::ReadOnly { .. }
-                    | Error::DurabilityUnknown { .. }
-            ),
-            "a failing disk made the error {error}"
-        );
+        let Some(failing) = self.failing else { panic!("a workload meets no failure: {error}") };
+        let is_expected = match error {
+            Error::Io { .. }
+            | Error::NoSpace { .. }
+            | Error::Poisoned
+            | Error::ReadOnly { .. }
+            | Error::DurabilityUnknown { .. } => true,
+            Error::Missing { .. } | Error::Corrupt { .. } | Error::NotADatabase { .. } => {
+                failing.is_lie()
+            }
+            _ => false,
+        };
+        assert!(is_expected, "a failing disk made the error {error}");
     }
 
     fn step(&mut self, db: Database, step: Step) -> Database {
