@@ -209,6 +209,16 @@ impl Error {
         }
     }
 
+    /// Whether a file's bytes are bad, or the disk does not give them; a file that is gone is another
+    /// matter.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Error::Corrupt { .. } => true,
+            Error::Io { source, .. } => source.kind() != io::ErrorKind::NotFound,
+            _ => false,
+        }
+    }
+
     /// Bytes of `file` at `offset` are not what was written.
     pub(crate) fn corrupt(file: &Path, offset: u64, what: Damage) -> Error {
         Error::Corrupt { file: file.into(), offset, what }
@@ -249,6 +259,14 @@ pub enum Damage {
         found: u32,
         /// As stored.
         expected: u32,
+    },
+    /// The disk does not give the bytes.
+    #[error("{of} cannot be read: {error}")]
+    Unreadable {
+        /// What stands there.
+        of: &'static str,
+        /// What the disk says.
+        error: Box<str>,
     },
     /// A value is not the one it must be.
     #[error("{of} is {found:#x}, expected {expected:#x}")]

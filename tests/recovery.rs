@@ -13,7 +13,7 @@ use std::time::Duration;
 use freehold::prelude::*;
 use freehold::primitives::{EventLog, KvStore, Payload, StateCell};
 use freehold::testing::{CallKind, SimDisk, Survival};
-use freehold::{Damage, Holder, StateDigest};
+use freehold::{Damage, Holder, Phase, StateDigest};
 
 /// Counts words, keeps their total as an index, and has operations that go wrong on purpose.
 #[primitive(id = 0x80, wal = 0x80..=0x83)]
@@ -783,7 +783,10 @@ fn a_record_too_large_is_rejected_before_anything_is_logged() {
 fn opening_can_be_watched_and_cancelled() {
     let directory = tempfile::tempdir().unwrap();
     let db = options().open(directory.path()).unwrap();
-    put_range(&db, 0..500);
+    db.transaction(|tx| tx.on::<Tally>().add("word", 1)).unwrap();
+    put_range(&db, 0..300);
+    db.checkpoint().unwrap();
+    put_range(&db, 300..500);
     drop(db);
     let listing = |path: &Path| {
         let mut names = files(path, "wal", "");
@@ -791,20 +794,40 @@ fn opening_can_be_watched_and_cancelled() {
         names
     };
     let before = listing(directory.path());
-    let cancelled = options().progress(|_| Control::Cancel).open(directory.path());
-    assert!(matches!(cancelled, Err(Error::Cancelled)));
-    assert_eq!(listing(directory.path()), before, "no file was changed");
-    let seen = Arc::new(AtomicU64::new(0));
-    let count = Arc::clone(&seen);
-    options()
-        .progress(move |progress| {
-            assert!(progress.bytes_done <= progress.bytes_total);
-            count.fetch_add(1, Ordering::Relaxed);
-            Control::Continue
-        })
-        .open(directory.path())
-        .unwrap();
-    assert!(seen.load(Ordering::Relaxed) > 0);
+    // Opens, and cancels when it is told the n-th time.
+    let told = |cancel_at: usize| {
+        let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let telling = Arc::clone(&told);
+        let options = options().threads(1).progress(move |progress| {
+            let mut told = telling.lock().unwrap();
+            told.push(*progress);
+            if told.len() == cancel_at { Control::Cancel } else { Control::Continue }
+        });
+        let opened = options.open(directory.path()).map(drop);
+        (opened, Arc::into_inner(told).unwrap().into_inner().unwrap())
+    };
+    let mut cancelled = 0;
+    let all = loop {
+        match told(cancelled + 1) {
+            (Err(Error::Cancelled), told) => assert_eq!(told.len(), cancelled + 1),
+            (opened, told) => {
+                opened.unwrap();
+                break told;
+            }
+        }
+        assert_eq!(listing(directory.path()), before, "no file was changed");
+        cancelled += 1;
+    };
+    assert_eq!(cancelled, all.len());
+    for phase in [Phase::Load, Phase::Replay] {
+        let of_phase: Vec<_> = all.iter().filter(|progress| progress.phase == phase).collect();
+        assert!(of_phase.is_sorted_by_key(|progress| progress.bytes_done), "{of_phase:?}");
+        let [first, .., last] = &*of_phase else { panic!("{of_phase:?}") };
+        assert!(first.bytes_done == 0 && last.bytes_done > 0, "{of_phase:?}");
+        assert_eq!(last.bytes_done, last.bytes_total);
+    }
+    let primitives: Vec<_> = all.iter().filter_map(|progress| progress.primitive).collect();
+    assert_eq!(primitives, ["kv", "Tally"]);
 }
 
 #[test]

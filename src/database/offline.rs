@@ -210,10 +210,13 @@ struct Reading {
 }
 
 fn read(path: &Path, reach: Reach) -> Result<Reading> {
+    read_from(&disk(path), reach)
+}
+
+fn read_from(disk: &DiskRef, reach: Reach) -> Result<Reading> {
     let registry = PrimitiveRegistry::linked()?;
     let settings = Settings { reach, ..Options::new().recovery() };
-    let Inspected { mut state, database, report } =
-        recovery::inspect(&disk(path), registry, &settings)?;
+    let Inspected { mut state, database, report } = recovery::inspect(disk, registry, &settings)?;
     let published = Arc::new(state.publish_all());
     Ok(Reading { view: View { published, empty: empty_instances(registry) }, database, report })
 }
@@ -227,4 +230,171 @@ pub(crate) fn inspect_named(path: &Path) -> Result<(View, DatabaseId)> {
 
 pub(super) fn disk(path: &Path) -> DiskRef {
     Arc::new(OsDisk::new(path))
+}
+
+#[cfg(test)]
+#[expect(unsafe_code, reason = "a primitive's place in the registry is a linker section")]
+mod tests {
+    use super::*;
+    use crate::database::Database;
+    use crate::id::SegmentId;
+    use crate::prelude::{OrdMap, operations, primitive};
+    use crate::testing::{SimDisk, Survival};
+    use crate::wal::scan::SegmentEnds;
+
+    /// Counts: record *n* makes it *n*.
+    #[primitive(id = 0xf9, wal = 0xf9)]
+    #[derive(Clone, Default)]
+    struct Counts {
+        counts: OrdMap<u64, u64>,
+    }
+
+    #[operations]
+    impl Counts {
+        #[wal(0xf9)]
+        fn count(&mut self) {
+            let next = self.counts.len() as u64 + 1;
+            self.counts.insert(next, next);
+        }
+    }
+
+    fn open(disk: &SimDisk) -> Result<Database> {
+        let options = Options::new().segment_bytes(4 << 10).checkpoint_on_close(false).threads(1);
+        options.disk(disk.shared()).on_warning(|_, _| {}).open("")
+    }
+
+    const SNAPSHOTS: [u64; 2] = [100, 200];
+    const LAST: u64 = 300;
+
+    /// Two snapshots with segments between and behind them.
+    fn sample(seed: u64) -> SimDisk {
+        let disk = SimDisk::new(seed);
+        let db = open(&disk).unwrap();
+        for lsn in 1..=LAST {
+            db.transaction(|tx| tx.on::<Counts>().count()).unwrap();
+            if SNAPSHOTS.contains(&lsn) {
+                db.checkpoint().unwrap();
+            }
+        }
+        db.close().unwrap();
+        disk.after_crash(Survival::Everything)
+    }
+
+    fn lsn_of(view: &View, place: &str) -> u64 {
+        let counts = &view.on::<Counts>().counts;
+        assert_eq!(counts.len() as u64, view.lsn().0, "{place}: a state that never was");
+        view.lsn().0
+    }
+
+    /// What becomes of a file.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Harm {
+        Flipped(u64),
+        Unreadable(u64),
+        Lost,
+        Foreign,
+    }
+
+    impl Harm {
+        /// In a header, in some record or block, and at the end of a footer, if there is one.
+        fn all_of(path: &Path, sample: &SimDisk) -> Vec<Harm> {
+            let bytes = sample.bytes(path).unwrap().len() as u64;
+            let middle = match segment(path, sample) {
+                Some(ends) => (ends.header_len + ends.footer.unwrap().records_end) / 2,
+                None => bytes / 2,
+            };
+            let places = [20, middle, bytes - 4].map(|at| at.min(bytes - 1));
+            let harms = places.into_iter().flat_map(|at| [Harm::Flipped(at), Harm::Unreadable(at)]);
+            harms.chain([Harm::Lost, Harm::Foreign]).collect()
+        }
+
+        fn done_to(self, path: &Path, sample: &SimDisk, other: &SimDisk) -> SimDisk {
+            let disk = sample.after_kill();
+            match self {
+                Harm::Flipped(at) => assert!(disk.flip(path, at, 0x10)),
+                Harm::Unreadable(at) => disk.spoil(path, at / 512 * 512..at / 512 * 512 + 512),
+                Harm::Lost => disk.lose(path),
+                Harm::Foreign => disk.put(path, &other.bytes(path).unwrap()),
+            }
+            disk
+        }
+    }
+
+    fn segment(path: &Path, sample: &SimDisk) -> Option<SegmentEnds> {
+        let id = path.file_stem()?.to_str()?.parse().ok()?;
+        let is_one = path.starts_with("wal");
+        is_one.then(|| SegmentEnds::read(&sample.shared(), SegmentId(id)).unwrap())
+    }
+
+    /// The least that must be left: all, if a snapshot covers what was harmed.
+    fn least_without(sample: &SimDisk, path: &Path, harm: Harm) -> u64 {
+        let Some(ends) = segment(path, sample) else { return LAST };
+        let (first, footer) = (ends.header.first_lsn.0, ends.footer.unwrap());
+        if footer.last_lsn.0 <= SNAPSHOTS[1] {
+            return LAST;
+        }
+        let records = ends.header_len + 512..footer.records_end - 512;
+        let before = match harm {
+            Harm::Flipped(at) | Harm::Unreadable(at) if records.contains(&at) => first,
+            _ => first - 1,
+        };
+        before.max(SNAPSHOTS[1])
+    }
+
+    #[test]
+    fn what_one_damage_leaves_is_found_and_can_be_made_a_database() {
+        let (sample, other) = (sample(1), sample(2));
+        let mut outcomes = std::collections::BTreeMap::new();
+        for (path, _) in sample.files() {
+            if path == Path::new("LOCK") {
+                continue;
+            }
+            for harm in Harm::all_of(&path, &sample) {
+                let disk = harm.done_to(&path, &sample, &other);
+                let place = format!("{} {harm:?}", path.display());
+                let refusal = match open(&disk.after_kill()) {
+                    Ok(db) => {
+                        assert_eq!(lsn_of(&db.view(), &place), LAST, "{place}");
+                        *outcomes.entry("opened").or_insert(0) += 1;
+                        continue;
+                    }
+                    Err(refusal) => refusal,
+                };
+                let before = disk.fingerprint();
+                let Reading { view, report, .. } = read_from(&disk.shared(), Reach::Damage)
+                    .unwrap_or_else(|error| panic!("{place}: {refusal}; then {error}"));
+                let lsn = lsn_of(&view, &place);
+                let stopped_at = report.stopped_at.unwrap_or_else(|| panic!("{place}: {refusal}"));
+                let least = least_without(&sample, &path, harm);
+                assert!(least <= lsn, "{place}: {lsn} of {least}, stopped at {stopped_at}");
+                println!("{place}: {lsn}, {stopped_at}");
+                let outcome = if lsn == LAST { "refused, all is there" } else { "refused" };
+                *outcomes.entry(outcome).or_insert(0) += 1;
+                let until = read_from(&disk.shared(), Reach::Until(Lsn(lsn)))
+                    .unwrap_or_else(|error| panic!("{place}: {lsn} is good; then {error}"));
+                assert_eq!(lsn_of(&until.view, &place), lsn);
+                assert_eq!(disk.fingerprint(), before, "{place}: something was written");
+            }
+        }
+        println!("{outcomes:?}");
+        assert!(outcomes.len() == 3 && outcomes.values().all(|count| *count > 5), "{outcomes:?}");
+    }
+
+    #[test]
+    fn a_snapshot_that_cannot_be_read_is_passed_over_and_followed_by_others() {
+        let disk = sample(3);
+        let newest = Path::new("snapshots/00000000000000000200.snapshot");
+        let bytes = disk.bytes(newest).unwrap().len() as u64;
+        for offset in (0..bytes).step_by(512) {
+            let disk = disk.after_kill();
+            disk.spoil(newest, offset..offset + 1);
+            let db = open(&disk).unwrap();
+            assert_eq!(lsn_of(&db.view(), "opened"), LAST);
+            assert_eq!(db.recovery_report().damaged_snapshots.len(), 1, "{offset}");
+            db.transaction(|tx| tx.on::<Counts>().count()).unwrap();
+            let report = db.checkpoint().unwrap();
+            assert_eq!((report.lsn.0, report.snapshots_removed), (LAST + 1, 0));
+            assert!(disk.bytes(Path::new("snapshots/00000000000000000100.snapshot")).is_some());
+        }
+    }
 }

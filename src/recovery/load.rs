@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::disk::DiskRef;
 use crate::error::{Damage, Error, Reason, RegistryError, Result};
@@ -19,7 +20,8 @@ use crate::state::{RunRow, RunState, State};
 use super::owners::{
     CatalogFold, Owner, owner_of, refuse_other_fields, refuse_section_version, refuse_version,
 };
-use super::parallel::in_parallel;
+use super::parallel::{Watched, in_parallel};
+use super::{Phase, Settings};
 
 /// An instance to be loaded.
 struct Task<'f> {
@@ -43,7 +45,7 @@ pub(super) fn load(
     lsn: Lsn,
     registry: &'static PrimitiveRegistry,
     fold: &mut CatalogFold,
-    threads: usize,
+    settings: &Settings,
 ) -> Result<(State, u32)> {
     let file = SnapshotFile::open(disk, lsn)?;
     file.features().refuse_unknown(file.path())?;
@@ -112,7 +114,7 @@ pub(super) fn load(
             }
         }
     }
-    for loaded in load_all(&file, registry, &tasks, threads)? {
+    for loaded in load_all(&file, registry, &tasks, settings)? {
         match state.runs.get_mut(&loaded.run) {
             Some(run) => run.put(loaded.primitive, loaded.instance),
             // The file names no run that is not there but as the base of others.
@@ -134,8 +136,20 @@ fn load_all(
     file: &SnapshotFile,
     registry: &'static PrimitiveRegistry,
     tasks: &[Task<'_>],
-    threads: usize,
+    settings: &Settings,
 ) -> Result<Vec<Loaded>> {
+    let bytes = |task: &Task<'_>| task.section.bytes_of(task.row);
+    let bytes_total = tasks.iter().map(bytes).sum();
+    let bytes_done = AtomicU64::new(0);
+    let watched = Watched::new(settings, Phase::Load, bytes_total, file.meta().lsn);
+    watched.tell(0, None)?;
+    let load_rows = |task: &Task<'_>, base: Option<&Instance>| {
+        let primitive = registry.list()[task.primitive].name();
+        watched.tell(bytes_done.load(Ordering::Relaxed), Some(primitive))?;
+        let instance = load_rows(file, registry, task, base)?;
+        bytes_done.fetch_add(bytes(task), Ordering::Relaxed);
+        Ok::<_, Error>(instance)
+    };
     let mut wanted: HashMap<(usize, RunId), BTreeSet<u64>> = HashMap::new();
     for task in tasks {
         if let Some(base) = task.row.base {
@@ -146,8 +160,8 @@ fn load_all(
     let wanted_of = |task: &Task<'_>| wanted.get(&(task.primitive, task.row.run)).unwrap_or(&none);
     let (mut changes, whole): (Vec<&Task<'_>>, Vec<&Task<'_>>) =
         tasks.iter().partition(|task| task.row.base.is_some());
-    let done = in_parallel(whole, threads, |task| {
-        let instance = load_rows(file, registry, task, None)?;
+    let done = in_parallel(whole, settings.threads, |task| {
+        let instance = load_rows(task, None)?;
         Ok((task, carry(file, registry, task, instance, wanted_of(task))?))
     })?;
     let mut loaded = Vec::with_capacity(tasks.len());
@@ -166,11 +180,12 @@ fn load_all(
             let what = Damage::Run { run: task.row.run, what: "has a base that is not there" };
             return Err(Error::corrupt(file.path(), task.section.offset(), what));
         };
-        let instance = load_rows(file, registry, task, Some(base))?;
+        let instance = load_rows(task, Some(base))?;
         let (instance, stages) = carry(file, registry, task, instance, wanted_of(task))?;
         bases.insert((task.primitive, task.row.run), stages);
         loaded.push(Loaded { run: task.row.run, primitive: task.primitive, instance });
     }
+    watched.tell(bytes_total, None)?;
     Ok(loaded)
 }
 

@@ -1,5 +1,6 @@
 //! Looking at a database's directory: names, headers, footers, the synced mark. Nothing is changed.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -8,9 +9,9 @@ use crate::error::{Error, Result};
 use crate::id::SegmentId;
 use crate::recovery::Reach;
 use crate::recovery::lock::LOCK;
-use crate::recovery::plan::{Found, FoundSnapshot};
+use crate::recovery::plan::{Found, FoundSnapshot, foreign_segment, foreign_snapshot};
 use crate::snapshot::{self, SNAPSHOT_DIR, SnapshotFile};
-use crate::wal::names::{QUARANTINE_DIR, WAL_DIR, WalName, parse};
+use crate::wal::names::{QUARANTINE_DIR, WAL_DIR, WalName, parse, segment_path};
 use crate::wal::read_mark;
 use crate::wal::scan::SegmentEnds;
 
@@ -26,8 +27,46 @@ pub(super) struct Look {
     pub(super) segments: Vec<SegmentId>,
     /// Bits of features that forbid writing.
     pub(super) read_only_features: u64,
-    /// What is wrong with the first segment that was not looked at, if reading may stop there.
+    /// Segments that cannot be used, and why: none where everything is to be read.
+    pub(super) damaged_segments: BTreeMap<SegmentId, Error>,
+    /// What reading stops before, where it may.
     pub(super) stopped_at: Option<Error>,
+}
+
+impl Look {
+    /// Leaves out what is of another database.
+    pub(super) fn leave_out_foreign(&mut self) {
+        let Some(database) = self.found.database() else { return };
+        let Look { found, damaged_segments, damaged_snapshots, .. } = self;
+        found.segments.retain(|segment| {
+            let is_ours = segment.header.database == database;
+            if !is_ours {
+                damaged_segments.insert(segment.id, foreign_segment(segment.id));
+            }
+            is_ours
+        });
+        found.snapshots.retain(|snapshot| {
+            let is_ours = snapshot.database == database;
+            if !is_ours {
+                damaged_snapshots.push(foreign_snapshot(snapshot.lsn));
+            }
+            is_ours
+        });
+        found.damaged_snapshots = damaged_snapshots.len();
+    }
+
+    /// Says what is wrong with the segment that reading stops before, if that is known.
+    pub(super) fn name_stop(&mut self) {
+        self.stopped_at = self.stopped_at.take().map(|refusal| self.named(refusal));
+    }
+
+    /// What is wrong with the segment that `refusal` misses, if that is known.
+    pub(super) fn named(&mut self, refusal: Error) -> Error {
+        let Error::Missing { file, .. } = &refusal else { return refusal };
+        let is_it = |id: &&SegmentId| *segment_path(**id) == **file;
+        let id = self.damaged_segments.keys().find(is_it).copied();
+        id.and_then(|id| self.damaged_segments.remove(&id)).unwrap_or(refusal)
+    }
 }
 
 /// Whether the directory is there. What is there must be a database, or nothing at all.
@@ -52,7 +91,7 @@ pub(super) fn is_there(disk: &DiskRef) -> Result<bool> {
     Ok(true)
 }
 
-/// Looks at everything. Where not everything is to be read, a segment without a header is the end.
+/// Looks at everything. Where not everything is to be read, what is damaged is left out.
 pub(super) fn look(disk: &DiskRef, reach: Reach) -> Result<Look> {
     let mut look = Look {
         found: Found { mark: read_mark(disk)?, ..Found::default() },
@@ -61,6 +100,7 @@ pub(super) fn look(disk: &DiskRef, reach: Reach) -> Result<Look> {
         has_snapshot_temporaries: false,
         segments: Vec::new(),
         read_only_features: 0,
+        damaged_segments: BTreeMap::new(),
         stopped_at: None,
     };
     let wal = match disk.list(Path::new(WAL_DIR)) {
@@ -82,9 +122,8 @@ pub(super) fn look(disk: &DiskRef, reach: Reach) -> Result<Look> {
                 look.read_only_features |= ends.header.features.unknown_read_only();
                 look.found.segments.push(ends);
             }
-            Err(error @ Error::Corrupt { .. }) if reach != Reach::End => {
-                look.stopped_at = Some(error);
-                break;
+            Err(error) if reach != Reach::End && error.is_damage() => {
+                look.damaged_segments.insert(*id, error);
             }
             Err(error) => return Err(error),
         }
@@ -98,7 +137,7 @@ pub(super) fn look(disk: &DiskRef, reach: Reach) -> Result<Look> {
                 let database = file.meta().database;
                 look.found.snapshots.push(FoundSnapshot { lsn: listed.lsn, database });
             }
-            Err(error @ Error::Corrupt { .. }) => look.damaged_snapshots.push(error),
+            Err(error) if error.is_damage() => look.damaged_snapshots.push(error),
             Err(error) => return Err(error),
         }
     }

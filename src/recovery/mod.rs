@@ -100,9 +100,16 @@ impl Settings {
         self.detached.iter().any(|detached| is_it(detached))
     }
 
-    fn progress(&self, phase: Phase, bytes_done: u64, bytes_total: u64, lsn: Lsn) -> Result<()> {
+    fn progress(
+        &self,
+        phase: Phase,
+        bytes_done: u64,
+        bytes_total: u64,
+        lsn: Lsn,
+        primitive: Option<&'static str>,
+    ) -> Result<()> {
         let Some(progress) = &self.progress else { return Ok(()) };
-        match progress(&Progress { phase, bytes_done, bytes_total, lsn }) {
+        match progress(&Progress { phase, bytes_done, bytes_total, lsn, primitive }) {
             Control::Continue => Ok(()),
             Control::Cancel => Err(Error::Cancelled),
         }
@@ -199,9 +206,7 @@ pub(crate) fn inspect(
     settings: &Settings,
 ) -> Result<Inspected> {
     let (look, Recovered { state, report, .. }) = read(disk, registry, settings)?;
-    let of_segment = look.found.segments.last().map(|last| last.header.database);
-    let of_snapshot = look.found.snapshots.last().map(|last| last.database);
-    let database = of_segment.or(of_snapshot).unwrap_or(DatabaseId([0; 16]));
+    let database = look.found.database().unwrap_or(DatabaseId([0; 16]));
     Ok(Inspected { state, database, report })
 }
 
@@ -284,42 +289,97 @@ fn read_files(
 ) -> Result<(Look, Recovered)> {
     let watch = Stopwatch::start();
     let mut look = look::look(disk, settings.reach)?;
+    let last = match settings.reach {
+        Reach::End | Reach::Replayed(_) => {
+            let read = read_found(disk, registry, settings, &mut look, from, &watch);
+            return read.map(|recovered| (look, recovered));
+        }
+        Reach::Until(lsn) => lsn,
+        Reach::Damage => Lsn(u64::MAX),
+    };
+    let refusal = plan::plan(&look.found).err().map(|refusal| refusal.to_string().into());
+    look.leave_out_foreign();
+    let all = look.found.clone();
+    let mut read = read_found(disk, registry, settings, &mut look, from, &watch);
+    let damage: Option<Box<str>> = match &read {
+        Ok(_) if settings.reach != Reach::Damage => None,
+        Ok(recovered) => recovered.report.stopped_at.clone().or(refusal),
+        Err(error) if error.is_damage() || matches!(error, Error::Missing { .. }) => {
+            Some(error.to_string().into())
+        }
+        Err(_) => None,
+    };
+    if let Some(damage) = damage {
+        // It may lie in what a snapshot covers: what leads on from there by itself is whole then.
+        for snapshot in all.snapshots.iter().rev().filter(|snapshot| snapshot.lsn <= last) {
+            look.found = all.behind(snapshot.lsn);
+            match read_found(disk, registry, settings, &mut look, None, &watch) {
+                Err(Error::Cancelled) => return Err(Error::Cancelled),
+                Ok(other)
+                    if read.as_ref().map_or(true, |read| read.state.lsn < other.state.lsn) =>
+                {
+                    read = Ok(other);
+                }
+                _ => {}
+            }
+        }
+        if let Ok(Recovered { state, report, .. }) = &mut read
+            && settings.reach == Reach::Damage
+        {
+            report.stopped_at.get_or_insert(damage);
+            report.behind = Some(survey::survey(disk, &look.segments, state.lsn));
+        }
+    }
+    look.found = all;
+    read.map(|recovered| (look, recovered))
+}
+
+/// Plans, loads and replays what was found.
+fn read_found(
+    disk: &DiskRef,
+    registry: &'static PrimitiveRegistry,
+    settings: &Settings,
+    look: &mut Look,
+    from: Option<State>,
+    watch: &Stopwatch,
+) -> Result<Recovered> {
+    look.stopped_at = None;
     let plan = match settings.reach {
         Reach::End => plan::plan(&look.found)?,
-        Reach::Until(lsn) => plan::plan_until(&mut look.found, lsn)?,
+        Reach::Until(lsn) => plan::plan_until(look, lsn)?,
         Reach::Replayed(lsn) => {
             look.found.snapshots.retain(|snapshot| snapshot.lsn < lsn);
             if look.found.floor().is_none() {
                 // The snapshot is the first there is, and nothing leads to it.
                 return Err(Error::NoLsn { lsn, nearest: lsn });
             }
-            plan::plan_until(&mut look.found, lsn)?
+            plan::plan_until(look, lsn)?
         }
-        Reach::Damage => plan::plan_before_damage(&mut look)?,
+        Reach::Damage => plan::plan_before_damage(look)?,
     };
     let Some(plan) = plan else {
         return match settings.reach {
-            Reach::Until(Lsn::ZERO) => {
-                let recovered = Recovered::new(registry, &look);
-                Ok((look, recovered))
-            }
+            Reach::Until(Lsn::ZERO) => Ok(Recovered::new(registry, look)),
             _ => Err(nothing(disk, "the directory is empty")),
         };
     };
     let planned = watch.elapsed();
-    let mut recovered = recover(disk, registry, settings, &look, &plan, from)?;
-    recovered.report.times.plan = planned;
-    let found = recovered.state.lsn;
-    if recovered.report.stopped_at.is_some() {
-        recovered.report.behind = Some(survey::survey(disk, &look.segments, found));
-    }
+    let mut recovered = recover(disk, registry, settings, look, &plan, from)?;
+    let Recovered { state, report, .. } = &mut recovered;
+    report.times.plan = planned;
+    let damage = look.damaged_segments.first_key_value().map(|(_, damage)| damage);
     match settings.reach {
-        Reach::Until(lsn) | Reach::Replayed(lsn) if found != lsn => {
+        Reach::Until(lsn) | Reach::Replayed(lsn) if state.lsn != lsn => {
             // Damage in between is why, if there is any.
-            Err(look.stopped_at.unwrap_or(Error::NoLsn { lsn, nearest: found }))
+            let damage = look.damaged_segments.pop_first().map(|(_, damage)| damage);
+            return Err(damage.unwrap_or(Error::NoLsn { lsn, nearest: state.lsn }));
         }
-        _ => Ok((look, recovered)),
+        Reach::Damage if report.stopped_at.is_none() => {
+            report.stopped_at = damage.map(|damage| damage.to_string().into());
+        }
+        _ => {}
     }
+    Ok(recovered)
 }
 
 /// The state in memory, and what is known of the files.
@@ -396,20 +456,17 @@ fn recover(
             break (from, None, fold);
         }
         match starts.next() {
-            Some(Some(lsn)) => {
-                settings.progress(Phase::Load, 0, 0, *lsn)?;
-                match load::load(disk, *lsn, registry, &mut fold, settings.threads) {
-                    Ok((state, chain)) => {
-                        report.snapshot_lsn = Some(*lsn);
-                        break (state, Some(chain), fold);
-                    }
-                    Err(error @ Error::Corrupt { .. }) if starts.peek().is_some() => {
-                        report.damaged_snapshots.push(error.to_string().into());
-                        damaged_snapshots.push(*lsn);
-                    }
-                    Err(error) => return Err(error),
+            Some(Some(lsn)) => match load::load(disk, *lsn, registry, &mut fold, settings) {
+                Ok((state, chain)) => {
+                    report.snapshot_lsn = Some(*lsn);
+                    break (state, Some(chain), fold);
                 }
-            }
+                Err(error) if error.is_damage() && starts.peek().is_some() => {
+                    report.damaged_snapshots.push(error.to_string().into());
+                    damaged_snapshots.push(*lsn);
+                }
+                Err(error) => return Err(error),
+            },
             Some(None) | None => break (State::empty(registry), None, fold),
         }
     };

@@ -1,10 +1,14 @@
 //! Work on many things that know nothing of each other, with some threads.
 
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, ThreadId};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::id::Lsn;
+
+use super::{Phase, Settings};
 
 /// Does `work` on every task, begun in their order. What comes back is in no order. A thread that
 /// meets an error begins nothing more.
@@ -38,4 +42,44 @@ pub(super) fn in_parallel<T: Send, R: Send>(
         }
         all
     })
+}
+
+/// Tells how far work in parallel has come, and hears who cancels: from the thread that opens, and from
+/// no other. It should be told once before the work, of which that thread may get none.
+pub(super) struct Watched<'s> {
+    settings: &'s Settings,
+    phase: Phase,
+    bytes_total: u64,
+    lsn: Lsn,
+    opening: ThreadId,
+    is_cancelled: AtomicBool,
+}
+
+impl Watched<'_> {
+    pub(super) fn new(
+        settings: &Settings,
+        phase: Phase,
+        bytes_total: u64,
+        lsn: Lsn,
+    ) -> Watched<'_> {
+        let opening = thread::current().id();
+        Watched { settings, phase, bytes_total, lsn, opening, is_cancelled: AtomicBool::new(false) }
+    }
+
+    /// What comes next is of `primitive`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Cancelled`].
+    pub(super) fn tell(&self, bytes_done: u64, primitive: Option<&'static str>) -> Result<()> {
+        if thread::current().id() == self.opening {
+            let Watched { settings, phase, bytes_total, lsn, .. } = self;
+            let told = settings.progress(*phase, bytes_done, *bytes_total, *lsn, primitive);
+            told.inspect_err(|_| self.is_cancelled.store(true, Ordering::Relaxed))
+        } else if self.is_cancelled.load(Ordering::Relaxed) {
+            Err(Error::Cancelled)
+        } else {
+            Ok(())
+        }
+    }
 }

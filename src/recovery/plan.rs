@@ -6,7 +6,7 @@
 //!   in the middle of pruning leaves it.
 //! - Nothing is ever skipped to make opening succeed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::error::{Damage, Error, Result};
 use crate::format::mark::SyncedMark;
@@ -17,13 +17,14 @@ use crate::wal::names::{MARK, segment_path};
 use crate::wal::scan::SegmentEnds;
 
 /// A snapshot file, as far as it was read: its header.
+#[derive(Clone)]
 pub(super) struct FoundSnapshot {
     pub(super) lsn: Lsn,
     pub(super) database: DatabaseId,
 }
 
 /// Everything that was found in a database's directory.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Found {
     /// Ascending by number.
     pub(super) segments: Vec<SegmentEnds>,
@@ -43,6 +44,35 @@ impl Found {
         }
         let covered = self.snapshots.iter().find(|snapshot| first <= snapshot.lsn.next());
         covered.or(self.snapshots.last()).map(|snapshot| snapshot.lsn)
+    }
+
+    /// Whose files they are: what most of them say.
+    pub(super) fn database(&self) -> Option<DatabaseId> {
+        let segments = self.segments.iter().map(|segment| segment.header.database);
+        let snapshots = self.snapshots.iter().map(|snapshot| snapshot.database);
+        let mark = self.mark.iter().map(|mark| mark.database);
+        let said: Vec<DatabaseId> = segments.chain(snapshots).chain(mark).collect();
+        let votes = |database: &&DatabaseId| said.iter().filter(|said| said == database).count();
+        // Of the last of those with the most: the first file's.
+        said.iter().rev().max_by_key(votes).copied()
+    }
+
+    /// What leads on from the snapshot at `lsn`, which is all that is needed if it is whole: of what it
+    /// covers nothing is.
+    pub(super) fn behind(&self, lsn: Lsn) -> Found {
+        let is_behind =
+            |at: usize, ends: &SegmentEnds| match (&ends.footer, self.segments.get(at + 1)) {
+                (Ok(footer), _) => footer.last_lsn > lsn,
+                (Err(_), Some(next)) => next.header.first_lsn > lsn.next(),
+                (Err(_), None) => true,
+            };
+        let segments = self.segments.iter().enumerate().filter(|(at, ends)| is_behind(*at, ends));
+        let snapshots = self.snapshots.iter().filter(|snapshot| snapshot.lsn == lsn);
+        Found {
+            segments: segments.map(|(_, ends)| ends.clone()).collect(),
+            snapshots: snapshots.cloned().collect(),
+            ..*self
+        }
     }
 
     /// Forgets what lies behind `lsn`, and what speaks of it.
@@ -135,18 +165,20 @@ pub(super) fn plan(found: &Found) -> Result<Option<Plan>> {
 }
 
 /// The plan for the state after `lsn`.
-pub(super) fn plan_until(found: &mut Found, lsn: Lsn) -> Result<Option<Plan>> {
+pub(super) fn plan_until(look: &mut Look, lsn: Lsn) -> Result<Option<Plan>> {
+    let found = &mut look.found;
     match found.floor() {
         // No state can be had at all, and the plan for the end says what is missing.
-        None => return plan(found),
+        None => {}
         Some(floor) if lsn < floor => return Err(Error::NoLsn { lsn, nearest: floor }),
-        Some(_) => {}
+        Some(_) => {
+            found.cut_to(lsn);
+            if found.segments.is_empty() && !found.snapshots.is_empty() {
+                return Ok(Some(of_snapshots(found)));
+            }
+        }
     }
-    found.cut_to(lsn);
-    if found.segments.is_empty() && !found.snapshots.is_empty() {
-        return Ok(Some(of_snapshots(found)));
-    }
-    plan(found)
+    plan(found).map_err(|refusal| look.named(refusal))
 }
 
 /// A plan that needs no log.
@@ -161,19 +193,30 @@ fn of_snapshots(found: &Found) -> Plan {
 
 /// The plan for everything before the first damage. What the plan itself meets is noted in `look`.
 pub(super) fn plan_before_damage(look: &mut Look) -> Result<Option<Plan>> {
-    look.found.mark = None;
     loop {
         let refusal = match plan(&look.found) {
             // Nothing is left before the damage, which does not mean that nothing was there.
-            Ok(None) => return look.stopped_at.take().map_or(Ok(None), Err),
-            Ok(plan) => return Ok(plan),
+            Ok(None) => {
+                let first = || look.damaged_segments.pop_first().map(|(_, damage)| damage);
+                return look.stopped_at.take().or_else(first).map_or(Ok(None), Err);
+            }
+            Ok(plan) => {
+                look.name_stop();
+                return Ok(plan);
+            }
             Err(refusal) => refusal,
         };
+        if look.found.mark.take().is_some() {
+            // What it proves cannot be had, or it is another database's.
+            look.stopped_at = Some(refusal);
+            continue;
+        }
         if look.found.segments.pop().is_none() {
-            return Err(refusal);
+            return Err(look.named(refusal));
         }
         look.stopped_at = Some(refusal);
         if look.found.segments.is_empty() && !look.found.snapshots.is_empty() {
+            look.name_stop();
             return Ok(Some(of_snapshots(&look.found)));
         }
     }
@@ -191,24 +234,30 @@ fn without_segments(found: &Found) -> Result<Option<Plan>> {
 }
 
 fn same_database(found: &Found) -> Result<()> {
-    let Some(database) = found.segments.last().map(|last| last.header.database) else {
-        return Ok(());
-    };
-    let foreign = |file: PathBuf, of| Error::corrupt(&file, 0, Damage::Foreign { of });
+    let Some(database) = found.database() else { return Ok(()) };
     for segment in &found.segments {
         if segment.header.database != database {
-            return Err(foreign(segment_path(segment.id), "segment"));
+            return Err(foreign_segment(segment.id));
         }
     }
     for snapshot in &found.snapshots {
         if snapshot.database != database {
-            return Err(foreign(crate::snapshot::snapshot_path(snapshot.lsn), "snapshot"));
+            return Err(foreign_snapshot(snapshot.lsn));
         }
     }
     if found.mark.is_some_and(|mark| mark.database != database) {
-        return Err(foreign(Path::new(MARK).to_path_buf(), "synced mark"));
+        return Err(Error::corrupt(Path::new(MARK), 0, Damage::Foreign { of: "synced mark" }));
     }
     Ok(())
+}
+
+pub(super) fn foreign_segment(id: SegmentId) -> Error {
+    Error::corrupt(&segment_path(id), 0, Damage::Foreign { of: "segment" })
+}
+
+pub(super) fn foreign_snapshot(lsn: Lsn) -> Error {
+    let path = crate::snapshot::snapshot_path(lsn);
+    Error::corrupt(&path, 0, Damage::Foreign { of: "snapshot" })
 }
 
 /// How many segments, from the oldest, are of no use: those before a gap, or before one that is

@@ -191,6 +191,8 @@ pub struct Progress {
     pub bytes_total: u64,
     /// The last record seen.
     pub lsn: Lsn,
+    /// The primitive whose instance is loaded next, or whose index is built.
+    pub primitive: Option<&'static str>,
 }
 
 /// A phase of opening that can take long.

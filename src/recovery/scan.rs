@@ -75,7 +75,7 @@ pub(super) fn replay(
     let mut waiting: Option<Vec<Chunk>> = None;
     for (at, planned) in needed.iter().enumerate() {
         let ends = &found.segments[planned.found];
-        settings.progress(Phase::Replay, scanned.bytes, bytes_total, state.lsn)?;
+        settings.progress(Phase::Replay, scanned.bytes, bytes_total, state.lsn, None)?;
         // The segment in `before` is applied while the next one is read into `reader`.
         readers.reverse();
         let [before, reader] = &mut readers;
@@ -83,8 +83,8 @@ pub(super) fn replay(
         let reach = settings.reach;
         let mut scan = Scan { registry, start, reach, chain, chains, scanned, fold: &mut *fold };
         let step = |scan: &mut Scan<'_>, reader: &mut SegmentReader| {
-            reader.read(disk, ends.id)?;
-            scan.segment(reader, planned.place, plan.proved)
+            let unreadable = reader.read_until_it_fails(disk, ends.id)?;
+            scan.segment(reader, planned.place, plan.proved, unreadable)
         };
         let (chunks, tail) = match waiting.take() {
             None => step(&mut scan, reader)?,
@@ -119,7 +119,7 @@ pub(super) fn replay(
     if let Some(chunks) = waiting {
         apply_all(state, chunks, last, settings.threads)?;
     }
-    settings.progress(Phase::Replay, scanned.bytes, bytes_total, state.lsn)?;
+    settings.progress(Phase::Replay, scanned.bytes, bytes_total, state.lsn, None)?;
     if let Some((reader, _)) = &mut scanned.open_end {
         *reader = std::mem::take(last);
     }
@@ -217,7 +217,12 @@ impl Scan<'_> {
         reader: &SegmentReader,
         place: Place,
         proved: (Lsn, &'static str),
+        unreadable: Option<Error>,
     ) -> Result<(Vec<Chunk>, Tail)> {
+        let unreadable = match (unreadable, self.reach) {
+            (Some(error), Reach::End) => return Err(error),
+            (unreadable, _) => unreadable,
+        };
         let (Some(ends), Some(mut records)) = (reader.ends(), reader.records()) else {
             return Ok((Vec::new(), unread(reader)?));
         };
@@ -260,7 +265,11 @@ impl Scan<'_> {
         }
         let tail = records.tail().clone();
         if let Some(stop) = stop.filter(|_| tail.last_lsn != until) {
-            match judge(reader, place, &stop, &tail, proved) {
+            let judged = match unreadable {
+                Some(error) => Err(error),
+                None => judge(reader, place, &stop, &tail, proved),
+            };
+            match judged {
                 Err(damage) if self.reach == Reach::Damage => {
                     self.scanned.stopped_at = Some(damage);
                 }

@@ -56,7 +56,8 @@ pub(crate) fn prune(
 pub(crate) fn opens(disk: &DiskRef, lsn: Lsn, database: DatabaseId) -> Result<bool> {
     match SnapshotFile::open(disk, lsn) {
         Ok(file) => Ok(file.meta().database == database),
-        Err(Error::Corrupt { .. } | Error::Version { .. }) => Ok(false),
+        Err(Error::Version { .. }) => Ok(false),
+        Err(error) if error.is_damage() => Ok(false),
         Err(error) => Err(error),
     }
 }

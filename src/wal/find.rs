@@ -79,7 +79,14 @@ impl Finder {
         };
         ids.sort_unstable();
         let mut segments = Vec::with_capacity(ids.len());
-        for id in ids {
+        for (at, id) in ids.iter().copied().enumerate() {
+            // What lies before a gap was left by a pruning that did not end, and is no part of the log.
+            if at
+                .checked_sub(1)
+                .is_some_and(|before| ids.get(before).map(|id| id.next()) != Some(id))
+            {
+                segments.clear();
+            }
             let ends = SegmentEnds::read(disk, id)?;
             segments.push(match &ends.footer {
                 Ok(footer) => Sought { id, last_lsn: footer.last_lsn, unsealed: None },

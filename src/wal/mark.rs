@@ -22,8 +22,8 @@ pub(crate) fn read_mark(disk: &DiskRef) -> Result<Option<SyncedMark>> {
         Err(source) => return Err(failed(&**disk, "open", path, 0, source)),
     };
     let mut bytes = [0; MARK_LEN];
-    let len = read_full_at(&*file, &mut bytes, 0)
-        .map_err(|source| failed(&**disk, "read", path, 0, source))?;
+    // One that cannot be read says as little as a damaged one, and is written anew.
+    let len = read_full_at(&*file, &mut bytes, 0).unwrap_or(0);
     Ok(SyncedMark::decode(bytes.get(..len).unwrap_or_default()))
 }
 

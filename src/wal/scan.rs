@@ -63,7 +63,7 @@ impl SegmentEnds {
         let header = start.decode_rest(&whole).map_err(|error| error.into_error(&path))?;
         check_number(&header, id).map_err(|what| Error::corrupt(&path, 0, what))?;
         let header_len = start.whole_len() as u64;
-        let footer = source.footer(&header, bytes)?;
+        let footer = source.footer(&header, bytes);
         Ok((file, SegmentEnds { id, bytes, header, header_len, footer }))
     }
 }
@@ -97,14 +97,17 @@ impl Source<'_> {
         &self,
         header: &SegmentHeader,
         bytes: u64,
-    ) -> Result<std::result::Result<SegmentFooter, Damage>> {
-        let trailer = self.read(bytes.saturating_sub(TRAILER_LEN as u64), TRAILER_LEN)?;
-        let len = match SegmentFooter::decode_trailer(&trailer, bytes) {
-            Ok(len) => len,
-            Err(damage) => return Ok(Err(damage)),
+    ) -> std::result::Result<SegmentFooter, Damage> {
+        let read = |len: usize| {
+            let offset = bytes.saturating_sub(len as u64);
+            self.read(offset, len).map_err(|error| Damage::Unreadable {
+                of: "footer",
+                error: error.to_string().into(),
+            })
         };
-        let footer = self.read(bytes.saturating_sub(len as u64), len)?;
-        Ok(SegmentFooter::decode(&footer, header.salt, header.segment, bytes))
+        let trailer = read(TRAILER_LEN)?;
+        let len = SegmentFooter::decode_trailer(&trailer, bytes)?;
+        SegmentFooter::decode(&read(len)?, header.salt, header.segment, bytes)
     }
 }
 
@@ -131,6 +134,15 @@ impl SegmentReader {
     ///
     /// As [`SegmentEnds::read`].
     pub(crate) fn read(&mut self, disk: &DiskRef, id: SegmentId) -> Result<()> {
+        self.read_until_it_fails(disk, id)?.map_or(Ok(()), Err)
+    }
+
+    /// The same, but if the disk does not give all of the file, what stands before that, and the error.
+    pub(crate) fn read_until_it_fails(
+        &mut self,
+        disk: &DiskRef,
+        id: SegmentId,
+    ) -> Result<Option<Error>> {
         self.ends = None;
         self.path = segment_path(id);
         let path = &self.path;
@@ -153,10 +165,24 @@ impl SegmentReader {
             self.buffer.resize(len, 0);
         }
         let bytes = self.buffer.get_mut(..len).unwrap_or_default();
-        self.len = read_full_at(&*file, bytes, 0)
-            .map_err(|source| failed(&**disk, "read", path, 0, source))?;
-        self.ends = Some(self.decode_ends(id)?);
-        Ok(())
+        let failure = match read_full_at(&*file, bytes, 0) {
+            Ok(read) => {
+                self.len = read;
+                None
+            }
+            Err(source) => {
+                self.len = readable_len(&*file, bytes);
+                Some(failed(&**disk, "read", path, 0, source))
+            }
+        };
+        match (self.decode_ends(id), failure) {
+            (Ok(ends), failure) => {
+                self.ends = Some(ends);
+                Ok(failure)
+            }
+            (Err(_), Some(failure)) => Err(failure),
+            (Err(error), None) => Err(error),
+        }
     }
 
     fn decode_ends(&self, id: SegmentId) -> Result<SegmentEnds> {
@@ -262,6 +288,18 @@ impl SegmentReader {
     fn place(&self, ends: &SegmentEnds, at: usize) -> Place {
         Place { salt: ends.header.salt, segment: ends.header.segment, offset: at as u64 }
     }
+}
+
+/// How much of the front of a file can be read, by sectors.
+fn readable_len(file: &dyn DiskFile, bytes: &mut [u8]) -> usize {
+    let mut len = 0;
+    for sector in bytes.chunks_mut(512) {
+        match read_full_at(file, sector, len as u64) {
+            Ok(read) => len += read,
+            Err(_) => break,
+        }
+    }
+    len
 }
 
 /// What a damaged rest of a segment proves. Headers that check out at their place say it; they are

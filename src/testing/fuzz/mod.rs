@@ -47,7 +47,7 @@ const SHORT_CASES: u64 = 400;
 /// How long a target runs in the long form, unless `FREEHOLD_FUZZ_SECONDS` says otherwise.
 const LONG_SECONDS: u64 = 1800;
 /// How long a case may take: they take a millisecond or two.
-const CASE_SECONDS: u64 = 20;
+const CASE_SECONDS: u64 = 60;
 /// How much more memory than before a case may ask for. A length read from a file and believed asks
 /// for up to 4 GiB, or for more than there is.
 const MEMORY_BYTES_MAX: u64 = 1 << 30;
