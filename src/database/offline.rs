@@ -49,8 +49,9 @@ pub fn inspect_at(path: impl AsRef<Path>, lsn: Lsn) -> Result<View> {
     Ok(read(path.as_ref(), Reach::Until(lsn))?.view)
 }
 
-/// Reads a damaged database in the directory `path` up to the last whole record before the first
-/// damage: the state there, and a report whose
+/// Reads a damaged database in the directory `path` as far as it is whole: up to the last record before
+/// the first damage; or, where that lies in what a snapshot covers, up to the first damage behind that
+/// snapshot. Returns the state there, and a report whose
 /// [`stopped_at`](RecoveryReport::stopped_at) names the damage. Nothing is changed, so what lies behind
 /// stays as it is; the database must not be open.
 ///
