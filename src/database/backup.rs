@@ -57,6 +57,8 @@ const PIECE_BYTES: usize = 1 << 20;
 ///
 /// What opening the copy would refuse, so damage to the original too; [`Error::NotADatabase`] if nothing
 /// was ever written to it; [`Error::NotEmpty`] if there is something in `into`; those of the disk.
+/// Damage that opening does not meet is none: it is copied as it is, and
+/// [`RecoveryReport::has_damage`] says so.
 pub fn backup(path: impl AsRef<Path>, into: impl AsRef<Path>) -> Result<RecoveryReport> {
     let aside = Aside::claim(into.as_ref())?;
     let report = copy_database(&disk(path.as_ref()), &aside.disk())?;
