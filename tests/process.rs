@@ -1467,6 +1467,13 @@ fn damage_that_opening_does_not_meet_is_told_by_verify_and_backup_alike() {
     );
     assert_eq!(told.err, format!("freehold: {}: damaged\n", text(&db)));
     assert_eq!(freehold(&["digest", text(&db), "--json"]).expect(0).out, whole);
+    let deep = freehold(&["verify", text(&db), "--deep"]).expect(1);
+    let what = "\nthe log that leads to the newest snapshot is damaged: wal/";
+    assert!(deep.out.contains(what), "{}", deep.out);
+    assert!(deep.out.contains(" replayed, each with the state that it has\n"), "{}", deep.out);
+    assert_eq!(deep.err, told.err);
+    let lines = freehold(&["verify", text(&db), "--deep", "--json"]).expect(1).out;
+    assert_eq!(lines.lines().count(), 3, "{lines}");
 
     let copy = place.path().join("copy");
     let copied = freehold(&["backup", text(&db), text(&copy)]).expect(1);

@@ -49,7 +49,18 @@ pub(crate) fn verify(arguments: &VerifyArguments, out: &mut dyn Write) -> Result
 /// Replays the log up to the newest snapshot and compares: whether the two states are the same, as far
 /// as there are two.
 fn compare(arguments: &ListingArguments, out: &mut dyn Write) -> Result<bool, Failure> {
-    let comparison = crate::database::compare_replay(&arguments.db)?;
+    let comparison = match crate::database::compare_replay(&arguments.db) {
+        // Opening does not read it, so there is more to say, and runs to compare.
+        Err(damage @ Error::Corrupt { .. }) if !arguments.json => {
+            writeln!(out, "the log that leads to the newest snapshot is damaged: {damage}")?;
+            return Ok(false);
+        }
+        Err(Error::Corrupt { .. }) => {
+            out.write_all(b"null\n")?;
+            return Ok(false);
+        }
+        comparison => comparison?,
+    };
     if arguments.json {
         serde_json::to_writer(&mut *out, &comparison)?;
         out.write_all(b"\n")?;

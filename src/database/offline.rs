@@ -185,7 +185,7 @@ pub struct Comparison {
 ///
 /// # Errors
 ///
-/// What opening would refuse.
+/// What opening would refuse, and damage to the log that leads to the snapshot, which opening does not read.
 pub fn compare_replay(path: impl AsRef<Path>) -> Result<Option<Comparison>> {
     let path = path.as_ref();
     let Some(newest) = snapshot::list(&disk(path))?.snapshots.first().map(|listed| listed.lsn)
