@@ -1441,3 +1441,52 @@ fn a_damaged_database_is_explained_repaired_elsewhere_and_restored_from_a_backup
     copy_directory(&copy, &db);
     assert_eq!(freehold(&["digest", text(&db), "--json"]).expect(0).out, whole);
 }
+
+#[test]
+fn damage_that_opening_does_not_meet_is_told_by_verify_and_backup_alike() {
+    let place = tempfile::tempdir().unwrap();
+    let (db, _) = imported(place.path());
+    freehold(&["checkpoint", text(&db)]).expect(0);
+    let more = Recording::of_sample(place.path(), 2);
+    import(&db, &more, &["--segment-bytes", "65536"]).expect(0);
+    freehold(&["checkpoint", text(&db)]).expect(0);
+    let whole = freehold(&["digest", text(&db), "--json"]).expect(0).out;
+    let damaged = files_in(&db.join("wal"), ".wal").remove(0);
+    let mut bytes = fs::read(&damaged).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&damaged, bytes).unwrap();
+    let name = damaged.file_name().unwrap().to_str().unwrap();
+
+    let told = freehold(&["verify", text(&db)]).expect(1);
+    assert!(told.out.contains("  segment not needed and damaged: wal/"), "{}", told.out);
+    assert!(
+        told.out.contains(name) && told.out.contains("\nopening is not refused"),
+        "{}",
+        told.out
+    );
+    assert_eq!(told.err, format!("freehold: {}: damaged\n", text(&db)));
+    assert_eq!(freehold(&["digest", text(&db), "--json"]).expect(0).out, whole);
+    let deep = freehold(&["verify", text(&db), "--deep"]).expect(1);
+    let what = "\nthe log that leads to the newest snapshot is damaged: wal/";
+    assert!(deep.out.contains(what), "{}", deep.out);
+    assert!(deep.out.contains(" replayed, each with the state that it has\n"), "{}", deep.out);
+    assert_eq!(deep.err, told.err);
+    let lines = freehold(&["verify", text(&db), "--deep", "--json"]).expect(1).out;
+    assert_eq!(lines.lines().count(), 3, "{lines}");
+
+    let copy = place.path().join("copy");
+    let copied = freehold(&["backup", text(&db), text(&copy)]).expect(1);
+    let first = format!("{} is a copy, also of the damage\n", text(&copy));
+    assert!(copied.out.starts_with(&first) && copied.out.contains(name), "{}", copied.out);
+    assert_eq!(copied.err, format!("freehold: {}: damaged\n", text(&db)));
+    assert_eq!(freehold(&["digest", text(&copy), "--json"]).expect(0).out, whole);
+
+    let new = place.path().join("new");
+    let repaired = freehold(&["repair", text(&db), "--into", text(&new)]).expect(0).out;
+    assert!(repaired.starts_with("no damage is in the way of opening\n"), "{repaired}");
+    assert!(
+        repaired.contains(" have the state there, and no history: replaying it is refused\n"),
+        "{repaired}"
+    );
+}

@@ -13,7 +13,7 @@ use std::time::Duration;
 use freehold::prelude::*;
 use freehold::primitives::{EventLog, KvStore, Payload, StateCell};
 use freehold::testing::{CallKind, SimDisk, Survival};
-use freehold::{Damage, Holder, Phase, StateDigest};
+use freehold::{Damage, History, Holder, Phase, StateDigest};
 
 /// Counts words, keeps their total as an index, and has operations that go wrong on purpose.
 #[primitive(id = 0x80, wal = 0x80..=0x83)]
@@ -1390,4 +1390,85 @@ fn what_is_made_elsewhere_never_takes_what_is_somebodys() {
     assert!(!directory.path().join("movie.part").exists() && !movie.join("UNFINISHED").exists());
     assert_eq!(freehold::inspect(&movie).unwrap().digest().unwrap(), digest(&db));
     assert!(matches!(freehold::stop_before(&from, Lsn(0), &into), Err(Error::NoLsn { .. })));
+}
+
+#[test]
+fn damage_below_the_newest_snapshot_is_told_and_keeps_no_database_from_being_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("db");
+    let db = options().open(&path).unwrap();
+    let run = db.create_run("run").unwrap();
+    for round in 0..2 {
+        put_range(&db, round * 30..round * 30 + 30);
+        db.run(run).transaction(|tx| tx.on::<KvStore>().put(b"key", b"value")).unwrap();
+        db.checkpoint().unwrap();
+    }
+    put_range(&db, 60..62);
+    let state = digest(&db);
+    drop(db);
+    let segments = files(&path, "wal", ".wal");
+    let [covered, last] = &segments[..] else { panic!("{segments:?}") };
+    let sound = freehold::verify(&path).unwrap();
+    assert!(sound.damaged_segments.is_empty(), "{sound}");
+    // As opening counts them: the one that the snapshot covers is no part of what is replayed.
+    assert_eq!((sound.segments, sound.records), (1, 2));
+    assert_eq!(sound.wal_bytes_since_snapshot, fs::metadata(last).unwrap().len());
+
+    flip(covered, fs::read(covered).unwrap().len() / 2);
+    let told = freehold::verify(&path).unwrap();
+    assert_eq!(told.damaged_segments.len(), 1, "{told}");
+    let name = covered.file_name().unwrap().to_str().unwrap();
+    assert!(told.damaged_segments[0].contains(name), "{told}");
+    let into = directory.path().join("copy");
+    let copied = freehold::backup(&path, &into).unwrap();
+    assert_eq!(copied.damaged_segments, told.damaged_segments);
+    assert_eq!(freehold::inspect(&into).unwrap().digest().unwrap(), state);
+
+    // What runs did in it cannot be kept, so it is not removed.
+    let db = options().checkpoint_on_close(true).open(&path).unwrap();
+    assert_eq!(digest(&db), state);
+    put_range(&db, 62..63);
+    for _ in 0..2 {
+        let refused = db.checkpoint().unwrap_err();
+        assert!(matches!(refused, Error::Corrupt { .. }), "{refused}");
+    }
+    put_range(&db, 63..64);
+    let state = digest(&db);
+    assert!(matches!(db.close(), Err(Error::Corrupt { .. })));
+    assert!(covered.exists());
+    // The way on gives histories up.
+    let db = options().history(History::Wal).open(&path).unwrap();
+    assert_eq!(digest(&db), state);
+    put_range(&db, 64..65);
+    db.checkpoint().unwrap();
+    assert!(!covered.exists());
+    db.close().unwrap();
+    let db = options().open(&path).unwrap();
+    put_range(&db, 65..66);
+    db.close().unwrap();
+}
+
+#[test]
+fn what_opening_passes_over_or_cuts_is_a_warning() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = options().open(directory.path()).unwrap();
+    put_range(&db, 0..20);
+    let crashed = copy(directory.path());
+    drop(db);
+    let last = files(crashed.path(), "wal", ".wal").pop().unwrap();
+    let mut bytes = fs::read(&last).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 64;
+    bytes[end] = 7;
+    fs::write(&last, bytes).unwrap();
+    let report = options().open(crashed.path()).unwrap().recovery_report().clone();
+    assert!(report.cut.is_some(), "{report}");
+    let warnings: Vec<String> = report.warnings().collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("cut, copied to quarantine/"), "{warnings:?}");
+
+    let mut report = options().open(directory.path()).unwrap().recovery_report().clone();
+    assert_eq!(report.warnings().count(), 0, "{report}");
+    report.damaged_segments.push("wal/000001.wal: what is wrong".into());
+    let warnings: Vec<String> = report.warnings().collect();
+    assert_eq!(warnings, ["segment not needed and damaged: wal/000001.wal: what is wrong"]);
 }

@@ -63,11 +63,12 @@ pub(crate) enum Command {
     /// Make a new database of the state before a damage, or before any record
     ///
     /// The damaged one is not changed. Commits behind the damage are not in the new one: `verify` says
-    /// which.
+    /// which. Runs have their state there, and not their history.
     Repair(RepairArguments),
     /// Copy a database, also while it is in use, and verify the copy
     ///
-    /// The copy is a database like any other: to restore it, open it or copy it back.
+    /// The copy is a database like any other: to restore it, open it or copy it back. Damage that
+    /// opening does not meet is copied as it is, and told with exit code 1, as by `verify`.
     Backup(BackupArguments),
     /// Write a snapshot and remove the log that it makes superfluous
     Checkpoint(ListingArguments),

@@ -1,11 +1,12 @@
 //! `verify` and `checkpoint`.
 //!
-//! - `verify` is a dry run of opening that also reads the snapshots and segments which opening may
-//!   skip, but for segments that are superfluous. It changes nothing.
+//! - `verify` is a dry run of opening that afterwards reads the snapshots and segments which opening
+//!   does not read whole, but for segments that are superfluous. It changes nothing.
 //! - Of a log that opening refuses it says where the last good state is, and what stands behind the
 //!   damage: LSNs, primitives, runs.
-//! - A torn tail is no damage; a snapshot that cannot be used is, even if an older one can, and so is a
-//!   history file, without which some runs cannot be replayed.
+//! - A torn tail is no damage; a snapshot that cannot be used is, even if an older one can, and so are a
+//!   segment that the newest snapshot covers, and a history file, without which some runs cannot be
+//!   replayed. Of these it says that opening is not refused.
 //! - A history that is not kept as far back is no damage either.
 
 use std::io::Write;
@@ -34,9 +35,10 @@ pub(crate) fn verify(arguments: &VerifyArguments, out: &mut dyn Write) -> Result
     } else {
         write_indented(out, "", &report.to_string())?;
     }
-    let mut good = report.damaged_snapshots.is_empty()
-        && report.damaged_segments.is_empty()
-        && report.damaged_history.is_empty();
+    let mut good = !report.has_damage();
+    if !good && !arguments.json {
+        writeln!(out, "opening is not refused: what is damaged is not needed for this state")?;
+    }
     if *deep {
         good &= compare(arguments, out)?;
         good &= compare_runs(arguments, out)?;
@@ -47,7 +49,18 @@ pub(crate) fn verify(arguments: &VerifyArguments, out: &mut dyn Write) -> Result
 /// Replays the log up to the newest snapshot and compares: whether the two states are the same, as far
 /// as there are two.
 fn compare(arguments: &ListingArguments, out: &mut dyn Write) -> Result<bool, Failure> {
-    let comparison = crate::database::compare_replay(&arguments.db)?;
+    let comparison = match crate::database::compare_replay(&arguments.db) {
+        // Opening does not read it, so there is more to say, and runs to compare.
+        Err(damage @ Error::Corrupt { .. }) if !arguments.json => {
+            writeln!(out, "the log that leads to the newest snapshot is damaged: {damage}")?;
+            return Ok(false);
+        }
+        Err(Error::Corrupt { .. }) => {
+            out.write_all(b"null\n")?;
+            return Ok(false);
+        }
+        comparison => comparison?,
+    };
     if arguments.json {
         serde_json::to_writer(&mut *out, &comparison)?;
         out.write_all(b"\n")?;

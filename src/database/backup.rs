@@ -2,6 +2,7 @@
 //!
 //! - It takes no lock of the original, so it works from another process. What is copied last can be torn, as after a
 //!   crash; what a checkpoint removed meanwhile makes it begin anew.
+//! - What is in the copy of a log proves nothing that is not in it: see [`copy`].
 //! - The synced mark is read first: everything it names must be in the copy, and the copy's own mark
 //!   says no more than that.
 //! - The copy is verified before it has its name. It is a database like any other, so restoring is to
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use super::Options;
 use super::aside::Aside;
 use super::offline::disk;
-use crate::disk::{DiskRef, OpenMode, read_full_at, write_all_at};
+use crate::disk::{DiskFile, DiskRef, OpenMode, read_full_at, write_all_at};
 use crate::error::{Error, Result};
 use crate::format::mark::SyncedMark;
 use crate::id::Lsn;
@@ -56,25 +57,28 @@ const PIECE_BYTES: usize = 1 << 20;
 ///
 /// What opening the copy would refuse, so damage to the original too; [`Error::NotADatabase`] if nothing
 /// was ever written to it; [`Error::NotEmpty`] if there is something in `into`; those of the disk.
+/// Damage that opening does not meet is none: it is copied as it is, and
+/// [`RecoveryReport::has_damage`] says so.
 pub fn backup(path: impl AsRef<Path>, into: impl AsRef<Path>) -> Result<RecoveryReport> {
-    let (path, into) = (path.as_ref(), into.as_ref());
-    let from = disk(path);
-    let aside = Aside::claim(into)?;
-    let to = aside.disk();
-    let mut attempts_left = ATTEMPTS;
-    let report = loop {
-        let names = names(&from)?;
-        attempts_left -= 1;
-        match attempt(&from, &to, &names) {
-            Ok(report) => break report,
-            Err(Error::Corrupt { .. } | Error::Missing { .. } | Error::Io { .. })
-                if attempts_left > 0 && self::names(&from)? != names => {}
-            // Nothing came or went meanwhile, so the next attempt would find the same.
-            Err(error) => return Err(error),
-        }
-    };
+    let aside = Aside::claim(into.as_ref())?;
+    let report = copy_database(&disk(path.as_ref()), &aside.disk())?;
     aside.finish()?;
     Ok(report)
+}
+
+fn copy_database(from: &DiskRef, to: &DiskRef) -> Result<RecoveryReport> {
+    let mut attempts_left = ATTEMPTS;
+    loop {
+        let names = names(from)?;
+        attempts_left -= 1;
+        match attempt(from, to, &names) {
+            Err(Error::Corrupt { .. } | Error::Missing { .. } | Error::Io { .. })
+                if attempts_left > 0 && self::names(from)? != names => {}
+            // Nothing came or went meanwhile, and what was appended is not copied: the next attempt
+            // would find the same.
+            done => return done,
+        }
+    }
 }
 
 /// Every snapshot, segment and history file there is. The snapshots first: the log is then at least as
@@ -149,27 +153,53 @@ fn make_empty(to: &DiskRef) -> Result<()> {
     Ok(())
 }
 
-/// Copies one file. Pieces of zeros are left out, so that what a segment reserves takes no space.
+/// Copies one file as far as it is written when this begins: up to its last byte that is not zero, which
+/// is found first.
+///
+/// - The log is only appended to, so everything before that byte was written by then, but for what is
+///   in the same write. What is written meanwhile lies behind it, and with it all that proves more
+///   to be synced than was found: else a copy could have a record's proof and not the record.
+/// - From behind, since a full disk lets the log take back what it could not write whole, and write
+///   other records there: what lies further behind is then at most older, and proves less.
+/// - If the segment is sealed and cut meanwhile, the copy has it as it was, with zeros behind the records.
+/// - Pieces of zeros are left out, so that what a segment reserves takes no space.
 fn copy(from: &DiskRef, to: &DiskRef, path: &Path) -> Result<()> {
     let in_from = |op, source| Error::io(op, &from.full_path(path), source);
     let in_to = |op, source| Error::io(op, &to.full_path(path), source);
     let source = from.open(path, OpenMode::Read).map_err(|error| in_from("open", error))?;
     let target = to.open(path, OpenMode::CreateNew).map_err(|error| in_to("create", error))?;
+    let size = source.size().map_err(|error| in_from("read the size of", error))?;
     let mut piece = vec![0; PIECE_BYTES];
-    let mut at = 0;
-    loop {
-        let count = read_full_at(&*source, &mut piece, at).map_err(|e| in_from("read", e))?;
-        let read = piece.get(..count).unwrap_or_default();
+    let end = written_end(&*source, size, &mut piece).map_err(|error| in_from("read", error))?;
+    for at in pieces_from_behind(end) {
+        let len = usize::try_from(end - at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+        let wanted = piece.get_mut(..len).unwrap_or_default();
+        let count = read_full_at(&*source, wanted, at).map_err(|e| in_from("read", e))?;
+        let read = wanted.get(..count).unwrap_or_default();
         if read.iter().any(|byte| *byte != 0) {
             write_all_at(&*target, read, at).map_err(|error| in_to("write", error))?;
         }
-        at += count as u64;
-        if count < PIECE_BYTES {
-            break;
+    }
+    target.set_size(size).map_err(|error| in_to("set the size of", error))?;
+    target.sync().map_err(|error| in_to("sync", error))
+}
+
+/// Where each piece of `len` bytes begins, the last one first.
+fn pieces_from_behind(len: u64) -> impl Iterator<Item = u64> {
+    let piece = PIECE_BYTES as u64;
+    (0..len.div_ceil(piece)).rev().map(move |at| at * piece)
+}
+
+/// Where only zeros follow.
+fn written_end(file: &dyn DiskFile, size: u64, piece: &mut [u8]) -> io::Result<u64> {
+    for at in pieces_from_behind(size) {
+        let count = read_full_at(file, piece, at)?;
+        let read = piece.get(..count).unwrap_or_default();
+        if let Some(last) = read.iter().rposition(|byte| *byte != 0) {
+            return Ok((at + last as u64 + 1).min(size));
         }
     }
-    target.set_size(at).map_err(|error| in_to("set the size of", error))?;
-    target.sync().map_err(|error| in_to("sync", error))
+    Ok(0)
 }
 
 /// What is in a small file; nothing if there is none.
@@ -191,4 +221,72 @@ fn write_whole(to: &DiskRef, path: &Path, bytes: &[u8]) -> Result<()> {
     let file = to.open(path, OpenMode::CreateNew).map_err(|error| failed("create", error))?;
     write_all_at(&*file, bytes, 0).map_err(|error| failed("write", error))?;
     file.sync().map_err(|error| failed("sync", error))
+}
+
+#[cfg(test)]
+#[cfg(feature = "kv")]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::database::Database;
+    use crate::primitives::KvStore;
+    use crate::testing::{CallKind, SimDisk};
+
+    const SEGMENT_BYTES: u64 = 3 * PIECE_BYTES as u64;
+
+    fn put(db: &Database, key: &str, bytes: usize) {
+        db.transaction(|tx| tx.on::<KvStore>().put(key.as_bytes(), &vec![7; bytes])).unwrap();
+    }
+
+    /// A log that ends a little before the end of the first piece.
+    fn database() -> (SimDisk, Database) {
+        let disk = SimDisk::new(3);
+        let options = Options::new().disk(disk.shared()).checkpoint_bytes(None);
+        let db = options.segment_bytes(SEGMENT_BYTES).open("").unwrap();
+        put(&db, "synced", PIECE_BYTES - (32 << 10));
+        (disk, db)
+    }
+
+    /// Makes a copy and calls `meddle` before its read number `at`. `None`: it has no such read.
+    fn copy_and(at: usize, meddle: impl FnOnce(&Database) + Send + 'static) -> Option<SimDisk> {
+        let (disk, db) = database();
+        let (mut reads, mut meddle) = (0, Some(meddle));
+        let state = Mutex::new(move || {
+            reads += 1;
+            if reads > at { meddle.take() } else { None }
+        });
+        let writer = db.clone();
+        disk.observe(move |_, kind| {
+            if kind == CallKind::Read
+                && let Some(meddle) = state.try_lock().ok().and_then(|mut state| (*state)())
+            {
+                meddle(&writer);
+            }
+        });
+        let copy = SimDisk::new(4);
+        let copied = copy_database(&disk.shared(), &copy.shared());
+        let is_done = db.view().lsn() > Lsn(1);
+        disk.observe(|_, _| {});
+        let report = copied.unwrap_or_else(|error| panic!("before read {at}: {error}"));
+        assert!(report.last_lsn >= Lsn(1));
+        is_done.then_some(copy)
+    }
+
+    #[test]
+    fn what_is_written_between_two_reads_makes_no_copy_a_damaged_one() {
+        // The first record reaches into the second piece, and the second one proves it synced.
+        let write = |db: &Database| {
+            put(db, "across", 64 << 10);
+            put(db, "behind", 8);
+        };
+        let rotate = |db: &Database| {
+            put(db, "across", 64 << 10);
+            db.checkpoint().unwrap();
+            put(db, "behind", 8);
+        };
+        let copies = (0..).map_while(|at| copy_and(at, write)).count();
+        assert!(copies > 4, "{copies} reads");
+        assert_eq!((0..).map_while(|at| copy_and(at, rotate)).count(), copies);
+    }
 }

@@ -62,12 +62,12 @@ pub(crate) use founding::found;
 pub use mistake::Mistake;
 #[cfg(not(any(test, feature = "testing")))]
 use mistake::Mistake;
-#[cfg(feature = "cli")]
-pub(crate) use offline::inspect_named;
 pub use offline::{
     Comparison, RunsComparison, compare_replay, compare_runs, inspect, inspect_at, salvage,
     stop_before, verify,
 };
+#[cfg(feature = "cli")]
+pub(crate) use offline::{inspect_named, state_before};
 pub use options::{Durability, History, Options};
 pub use pending::Pending;
 pub use replay::{Replay, Step};
@@ -385,6 +385,11 @@ impl Database {
     /// # Errors
     ///
     /// [`Error::NoSpace`] and others of the disk; the database is as it was then.
+    ///
+    /// [`Error::Corrupt`] if a segment that is to be removed is damaged and there are runs: what they did
+    /// in it would be lost. The snapshot was written, but the segment and those behind it stay, at every
+    /// further checkpoint too, until the database is opened with [`History::Wal`], which gives
+    /// the histories of all runs up. Everything else goes on.
     pub fn checkpoint(&self) -> Result<CheckpointReport> {
         self.core().refuse_nested("checkpoint")?;
         self.core().checkpoint()

@@ -69,6 +69,10 @@ pub fn salvage(path: impl AsRef<Path>) -> Result<(View, RecoveryReport)> {
 /// record `lsn`: the way on when that record, or something behind it, is damaged. What is in `path` is
 /// not changed. Returns the LSN of the state, one less than `lsn`.
 ///
+/// Runs have their state there, and not their history: the new database has a snapshot and no log before
+/// it, so none of them can be [replayed](crate::Database::replay_run), and no earlier state can be seen.
+/// In the old one they can, as far as it is whole.
+///
 /// `into` is nothing, or an empty directory; beside it, `into` with `.part` behind its name is used
 /// meanwhile.
 ///
@@ -94,15 +98,23 @@ pub fn salvage(path: impl AsRef<Path>) -> Result<(View, RecoveryReport)> {
 ///
 /// As [`inspect_at`]; [`Error::NotEmpty`] if there is something in `into`; those of the disk.
 pub fn stop_before(path: impl AsRef<Path>, lsn: Lsn, into: impl AsRef<Path>) -> Result<Lsn> {
+    Ok(state_before(path.as_ref(), lsn, into.as_ref())?.lsn())
+}
+
+/// As [`stop_before`], with the state.
+pub(crate) fn state_before(path: &Path, lsn: Lsn, into: &Path) -> Result<View> {
     let before = lsn.0.checked_sub(1).map(Lsn);
     let before = before.ok_or(Error::NoLsn { lsn, nearest: Lsn::ZERO })?;
     let view = inspect_at(path, before)?;
-    found(&view.published, into.as_ref())?;
-    Ok(before)
+    found(&view.published, into)?;
+    Ok(view)
 }
 
 /// Reads every file of the database in the directory `path` and says what opening it would find,
 /// the torn tail it would cut included. Nothing is changed; the database must not be open.
+///
+/// What is damaged and not needed by opening is no error: [`RecoveryReport::has_damage`] asks for it, and
+/// the report names it.
 ///
 /// # Errors
 ///
@@ -174,7 +186,7 @@ pub struct Comparison {
 ///
 /// # Errors
 ///
-/// What opening would refuse.
+/// What opening would refuse, and damage to the log that leads to the snapshot, which opening does not read.
 pub fn compare_replay(path: impl AsRef<Path>) -> Result<Option<Comparison>> {
     let path = path.as_ref();
     let Some(newest) = snapshot::list(&disk(path))?.snapshots.first().map(|listed| listed.lsn)

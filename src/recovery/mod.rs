@@ -7,6 +7,7 @@
 
 mod apply;
 mod case;
+mod covered;
 mod index;
 mod load;
 mod lock;
@@ -80,7 +81,7 @@ pub(crate) struct Settings {
     /// Build deferred indexes before anything is changed.
     pub(crate) build_indexes: bool,
     pub(crate) progress: Option<ProgressFn>,
-    /// Read every file, also what opening does not need.
+    /// Read every segment, also those that opening does not read whole.
     pub(crate) check_all: bool,
     pub(crate) reach: Reach,
     /// What runs did is kept, and what of the log is not needed is no reason to remove it.
@@ -471,6 +472,10 @@ fn recover(
         }
     };
     report.times.load = loading.elapsed();
+    if settings.check_all {
+        let covered = covered::damage(disk, plan, &look.found, state.lsn)?;
+        report.damaged_segments.extend(covered);
+    }
     let replaying = Stopwatch::start();
     let scanned = scan::replay(disk, plan, &look.found, &mut state, chain, &mut fold, settings)?;
     report.times.replay = replaying.elapsed();

@@ -14,15 +14,18 @@ pub struct RecoveryReport {
     pub snapshot_lsn: Option<Lsn>,
     /// Snapshots that could not be used, newest first, each with what is wrong with it.
     pub damaged_snapshots: Vec<Box<str>>,
-    /// Segments below the oldest snapshot that were not looked at because one of them is damaged, and
-    /// what is wrong with it. The repair removes them, unless they hold history that is to be kept.
+    /// Damaged segments that the state does not need, each with what is wrong with it. Those below the
+    /// oldest snapshot, with what stands before them: the repair removes them, unless they hold history
+    /// that is to be kept. And of [`verify`](crate::verify) and [`backup`](crate::backup) those that the
+    /// loaded snapshot covers, of which opening reads the ends alone: without them no older snapshot
+    /// leads to this state, and what runs did in them cannot be replayed.
     pub damaged_segments: Vec<Box<str>>,
-    /// Of [`verify`](crate::verify): history files of runs that are damaged, each with what is wrong with
-    /// it. No opening needs them.
+    /// Of [`verify`](crate::verify) and [`backup`](crate::backup): history files of runs that are damaged,
+    /// each with what is wrong with it. No opening needs them.
     pub damaged_history: Vec<Box<str>>,
     /// The last record of the recovered state; 0 in a new database.
     pub last_lsn: Lsn,
-    /// WAL segments read.
+    /// WAL segments read from the loaded snapshot on.
     pub segments: usize,
     /// Records replayed.
     pub records: u64,
@@ -151,15 +154,40 @@ impl fmt::Display for DetachedPrimitive {
     }
 }
 
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Cut { segment, offset, bytes, quarantine } = self;
+        write!(f, "torn tail: segment {segment} at {offset}, {} ", Count(*bytes, "byte"))?;
+        match &**quarantine {
+            "" => f.write_str("would be cut, never acknowledged as synced"),
+            _ => write!(f, "cut, copied to {quarantine}"),
+        }
+    }
+}
+
 impl RecoveryReport {
+    /// Whether something is damaged: snapshots, segments or history files that the state does not need,
+    /// or what reading stopped at. A torn tail is no damage.
+    #[must_use]
+    pub fn has_damage(&self) -> bool {
+        !self.damaged_snapshots.is_empty()
+            || !self.damaged_segments.is_empty()
+            || !self.damaged_history.is_empty()
+            || self.stopped_at.is_some()
+    }
+
     /// What somebody should know: primitives in the data that are not linked, each with what links
-    /// it, snapshots that could not be used, and that nothing can be written.
+    /// it, snapshots that could not be used, segments that are damaged and not needed, a torn tail that
+    /// was cut, and that nothing can be written.
     pub fn warnings(&self) -> impl Iterator<Item = String> + '_ {
         let detached = self.detached.iter().filter(|row| !row.asked_for).map(ToString::to_string);
         let damaged =
             self.damaged_snapshots.iter().map(|damage| format!("snapshot not used: {damage}"));
+        let segments = self.damaged_segments.iter();
+        let segments = segments.map(|damage| format!("segment not needed and damaged: {damage}"));
+        let cut = self.cut.iter().map(ToString::to_string);
         let read_only = self.read_only.iter().map(|why| format!("open only to be read: {why}"));
-        detached.chain(damaged).chain(read_only)
+        detached.chain(damaged).chain(segments).chain(cut).chain(read_only)
     }
 }
 
@@ -262,12 +290,7 @@ impl fmt::Display for RecoveryReport {
             }
         }
         if let Some(cut) = &self.cut {
-            let Cut { segment, offset, bytes, quarantine } = cut;
-            write!(f, "  torn tail: segment {segment} at {offset}, {bytes} bytes ")?;
-            match &**quarantine {
-                "" => writeln!(f, "would be cut, never acknowledged as synced")?,
-                _ => writeln!(f, "cut, copied to {quarantine}")?,
-            }
+            writeln!(f, "  {cut}")?;
         }
         for row in &self.detached {
             writeln!(f, "  {row}")?;

@@ -66,7 +66,7 @@ pub(super) fn replay(
     };
     check_end(plan, found, start, chain)?;
     let needed: Vec<&PlannedSegment> =
-        plan.segments.iter().filter(|segment| is_needed(segment, found, start, settings)).collect();
+        plan.segments.iter().filter(|segment| goes_beyond(segment, found, start)).collect();
     let bytes_total =
         needed.iter().filter_map(|s| found.segments.get(s.found)).map(|s| s.bytes).sum();
     let mut chains =
@@ -148,11 +148,6 @@ fn check_end(plan: &Plan, found: &Found, start: Lsn, chain: Option<u32>) -> Resu
         }
     }
     Ok(())
-}
-
-/// Sealed segments at or below the snapshot hold nothing new.
-fn is_needed(segment: &PlannedSegment, found: &Found, start: Lsn, settings: &Settings) -> bool {
-    settings.check_all || goes_beyond(segment, found, start)
 }
 
 /// Whether the segment holds, or may hold, a record above `start`.

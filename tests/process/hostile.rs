@@ -166,8 +166,9 @@ fn go_through(of: &str, kind: Kind) -> &'static [&'static str] {
         ("lock", Pipe | Circle | Socket | Device | Unreadable) => &["log", "backup"],
         ("lock", Dangling | Directory) => &["verify", "log", "export", "repair", "backup"],
         ("lock", Empty | Text) => &COMMANDS,
-        // A damaged snapshot is told of, and costs nothing while the log is whole.
-        ("snapshot", Empty | Text) => &["log", "export", "repair", "backup", "checkpoint"],
+        // A damaged snapshot costs nothing while the log is whole. It is told of, as damage, by what looks
+        // at all files.
+        ("snapshot", Empty | Text) => &["log", "export", "repair", "checkpoint"],
         // That it is not the snapshot is seen by its kind.
         ("snapshot", Directory) => &COMMANDS,
         // The whole log is there.
