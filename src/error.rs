@@ -8,6 +8,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use crate::id::{Epoch, Lsn, RunId};
 
 /// A result of freehold.
@@ -209,12 +211,15 @@ impl Error {
         }
     }
 
-    /// Whether a file's bytes are bad, or the disk does not give them; a file that is gone is another
-    /// matter.
+    /// Whether a file's bytes are bad, or the disk does not give them. A file that is gone, is none, or
+    /// is not this program's to read can be seen to.
     pub(crate) fn is_damage(&self) -> bool {
         match self {
             Error::Corrupt { .. } => true,
-            Error::Io { source, .. } => source.kind() != io::ErrorKind::NotFound,
+            Error::Io { source, .. } => match source.raw_os_error() {
+                Some(code) => code == Errno::IO.raw_os_error(),
+                None => source.kind() == io::ErrorKind::Other,
+            },
             _ => false,
         }
     }

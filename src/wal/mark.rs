@@ -22,8 +22,14 @@ pub(crate) fn read_mark(disk: &DiskRef) -> Result<Option<SyncedMark>> {
         Err(source) => return Err(failed(&**disk, "open", path, 0, source)),
     };
     let mut bytes = [0; MARK_LEN];
-    // One that cannot be read says as little as a damaged one, and is written anew.
-    let len = read_full_at(&*file, &mut bytes, 0).unwrap_or(0);
+    let len = match read_full_at(&*file, &mut bytes, 0) {
+        Ok(len) => len,
+        Err(source) => match failed(&**disk, "read", path, 0, source) {
+            // It says as little as one whose bytes are damaged, and is written anew.
+            error if error.is_damage() => 0,
+            error => return Err(error),
+        },
+    };
     Ok(SyncedMark::decode(bytes.get(..len).unwrap_or_default()))
 }
 
