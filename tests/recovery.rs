@@ -4,6 +4,7 @@
 #![cfg(all(feature = "full", feature = "testing"))]
 #![expect(clippy::disallowed_methods, reason = "these tests damage files behind the engine's back")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -1247,11 +1248,16 @@ fn a_full_disk_gives_up_no_snapshot_before_another_is_durable() {
     let first = disk.call_count();
     db.checkpoint().unwrap();
     let end = disk.call_count();
-    let is_removed = |disk: &SimDisk| {
+    let removal_count = |disk: &SimDisk| {
         let calls = disk.calls().into_iter().skip(first as usize);
-        calls.filter(|call| call.kind == CallKind::Remove).count()
+        let removed = calls.filter(|call| call.kind == CallKind::Remove && call.error.is_none());
+        let snapshots = removed.filter(|call| {
+            call.path.starts_with("snapshots")
+                && call.path.extension().is_some_and(|end| end == "snapshot")
+        });
+        snapshots.count()
     };
-    let usual = is_removed(&disk);
+    let usual = removal_count(&disk);
     let mut gave_up = 0;
     for full in first..end {
         let (disk, db) = prepare();
@@ -1260,7 +1266,7 @@ fn a_full_disk_gives_up_no_snapshot_before_another_is_durable() {
         // Names that are not durable have the most ways to be lost.
         let is_of_names = disk.calls()[full as usize].kind == CallKind::SyncDir;
         let most = if is_of_names { 64 } else { 8 };
-        gave_up += u32::from(is_removed(&disk) > usual);
+        gave_up += u32::from(removal_count(&disk) > usual);
         let state = digest(&db);
         drop(db);
         for point in disk.crash_points().filter(|point| point.before() > full) {
@@ -1275,6 +1281,176 @@ fn a_full_disk_gives_up_no_snapshot_before_another_is_durable() {
         }
     }
     assert!(gave_up > 0, "no failure made room");
+}
+
+/// What became of a workload on a disk that is full, or becomes so.
+#[derive(Default)]
+struct Filled {
+    db: Option<Database>,
+    /// Keys whose transaction returned.
+    kept: BTreeSet<u32>,
+    /// Keys whose transaction may be in the log.
+    unsure: BTreeSet<u32>,
+    errors: Vec<Error>,
+}
+
+fn keys(db: &Database) -> BTreeSet<u32> {
+    let view = db.view();
+    let keys = view.on::<KvStore>().iter();
+    keys.map(|(key, _)| u32::from_be_bytes(key.as_ref().try_into().unwrap())).collect()
+}
+
+fn filled(disk: &SimDisk, durability: Durability) -> Filled {
+    let mut filled = Filled::default();
+    let db = match options().durability(durability).disk(disk.shared()).open("") {
+        Ok(db) => db,
+        Err(error) => {
+            filled.errors.push(error);
+            return filled;
+        }
+    };
+    filled.kept = keys(&db);
+    // Three segments, a checkpoint in two.
+    for key in 1000..1052_u32 {
+        let put = db.transaction(|tx| tx.on::<KvStore>().put(&key.to_be_bytes(), &[7; 400]));
+        match put {
+            Ok(_) => drop(filled.kept.insert(key)),
+            Err(error) => {
+                if matches!(error, Error::DurabilityUnknown { .. }) {
+                    filled.unsure.insert(key);
+                }
+                filled.errors.push(error);
+                assert_eq!(keys(&db), filled.kept, "what was refused is not shown");
+            }
+        }
+        if key % 25 == 24 {
+            filled.errors.extend(db.checkpoint().err());
+        }
+    }
+    assert_eq!(keys(&db), filled.kept);
+    filled.db = Some(db);
+    filled
+}
+
+/// A new disk, and one with a snapshot and a process that was killed.
+fn fillable() -> [SimDisk; 2] {
+    let disk = SimDisk::new(11);
+    let db = options().disk(disk.shared()).open("").unwrap();
+    put_range(&db, 0..30);
+    db.checkpoint().unwrap();
+    put_range(&db, 30..40);
+    std::mem::forget(db);
+    [SimDisk::new(12), disk.after_kill()]
+}
+
+const BUFFERED: Durability = Durability::Buffered { sync_every: Duration::from_secs(3600) };
+
+#[test]
+fn a_disk_that_is_full_at_any_byte_refuses_for_want_of_space_and_loses_nothing() {
+    for (start, durability) in fillable().iter().flat_map(|start| {
+        [Durability::Strict, BUFFERED].map(|durability| (start.after_kill(), durability))
+    }) {
+        let whole = filled(&start.after_kill(), durability);
+        assert!(whole.errors.is_empty(), "{:?}", whole.errors);
+        let (mut limit, mut refusals) = (0, 0);
+        loop {
+            let disk = start.after_kill();
+            disk.limit_space(limit);
+            let Filled { db, kept, errors, .. } = filled(&disk, durability);
+            for error in &errors {
+                let is_refusal = matches!(error, Error::NoSpace { .. } | Error::ReadOnly { .. });
+                assert!(is_refusal, "{limit} bytes, {durability:?}: {error}");
+            }
+            refusals += errors.len();
+            // As full as it was, another process shows the same.
+            let killed = disk.after_kill();
+            killed.limit_space(limit);
+            match options().disk(killed.shared()).on_warning(|_, _| {}).open("") {
+                Ok(db) => assert_eq!(keys(&db), kept, "{limit} bytes, opened while full"),
+                Err(error) => {
+                    let is_new = db.is_none() && matches!(error, Error::NoSpace { .. });
+                    assert!(is_new, "{limit} bytes, opened while full: {error}");
+                }
+            }
+            // With space the same process goes on, unless it could only read, and nothing is lost.
+            disk.heal();
+            let is_read_only = errors.iter().any(|error| matches!(error, Error::ReadOnly { .. }));
+            if let Some(db) = db
+                && !is_read_only
+            {
+                db.transaction(|tx| tx.on::<KvStore>().put(&9000_u32.to_be_bytes(), b"")).unwrap();
+                db.close().unwrap();
+                let db = options().disk(disk.after_crash(Survival::Nothing).shared()).open("");
+                let mut kept = kept;
+                kept.insert(9000);
+                assert_eq!(keys(&db.unwrap()), kept, "{limit} bytes, then enough");
+            }
+            if errors.is_empty() {
+                break;
+            }
+            limit += 211;
+        }
+        assert!(refusals > 500, "only {refusals} refusals");
+        println!("{durability:?}: {refusals} refusals below {limit} bytes");
+    }
+}
+
+#[test]
+fn a_write_that_is_short_is_gone_on_with_and_one_that_cannot_be_leaves_what_was_acknowledged() {
+    let [_, start] = fillable();
+    for durability in [Durability::Strict, BUFFERED] {
+        let disk = start.after_kill();
+        let whole = filled(&disk, durability);
+        let mut refusals = 0;
+        for (number, call) in (0..).zip(disk.calls()) {
+            if call.kind != CallKind::Write {
+                continue;
+            }
+            let bytes = (call.range.end - call.range.start) as usize;
+            for short in BTreeSet::from([1, bytes / 2, bytes - 1]) {
+                if short == 0 || short == bytes {
+                    continue;
+                }
+                let place = format!("{durability:?}, {short} bytes of call {number} {call}");
+                let disk = start.after_kill();
+                disk.shorten_write(number, short);
+                let went_on = filled(&disk, durability);
+                assert!(went_on.errors.is_empty(), "{place}: {:?}", went_on.errors);
+                assert_eq!(went_on.kept, whole.kept, "{place}");
+
+                // The rest finds no space, once.
+                let disk = start.after_kill();
+                disk.shorten_write(number, short);
+                disk.fail_call(number + 1, std::io::ErrorKind::StorageFull);
+                let Filled { db, kept, unsure, errors } = filled(&disk, durability);
+                refusals += errors.len();
+                for error in &errors {
+                    let is_refusal =
+                        matches!(error, Error::NoSpace { .. } | Error::ReadOnly { .. });
+                    // A file of the log has its space; without it there all is unknown.
+                    let is_poisoning =
+                        matches!(error, Error::DurabilityUnknown { .. } | Error::Poisoned);
+                    let may_poison = call.path.starts_with("wal");
+                    assert!(is_refusal || is_poisoning && may_poison, "{place}: {error}");
+                }
+                // Closing would write over what was left.
+                let killed = disk.after_kill();
+                drop(db);
+                let db = options().disk(killed.shared()).on_warning(|_, _| {}).open("");
+                let db = db.unwrap_or_else(|error| panic!("{place}: {error}"));
+                let found = keys(&db);
+                // Of an opening that found no space, half a footer may be left.
+                let was_served =
+                    !errors.iter().any(|error| matches!(error, Error::ReadOnly { .. }));
+                let has_cut = db.recovery_report().cut.is_some();
+                let may_cut = !was_served || !unsure.is_empty();
+                assert!(may_cut || !has_cut, "{place}: what was refused was cut");
+                let more: BTreeSet<_> = found.difference(&kept).copied().collect();
+                assert!(found.is_superset(&kept) && more.is_subset(&unsure), "{place}: {more:?}");
+            }
+        }
+        assert!(refusals > 0, "no short write was followed by a refusal");
+    }
 }
 
 #[test]

@@ -24,6 +24,10 @@ pub enum Mistake {
     ShowStale,
     /// What an aborted transaction changed stays in memory.
     KeepAborted,
+    /// A sync that failed is called good.
+    TrustFailedSync,
+    /// What a transaction changed stays in memory although its record found no place in the log.
+    KeepRefused,
 }
 
 /// The mistake that was planted, if any.

@@ -88,8 +88,8 @@ pub trait DiskFile: Send + Sync + 'static {
     /// `pwrite`: writes some bytes at `offset` and says how many. May be short.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
 
-    /// `fallocate`: makes the file at least `size` bytes long, filled with zeros, and reserves the
-    /// space where the file system can. Never shortens.
+    /// `fallocate`: makes the file at least `size` bytes long, filled with zeros that have their space.
+    /// Never shortens; a full disk leaves the file as it was.
     fn allocate(&self, size: u64) -> io::Result<()>;
 
     /// `ftruncate`: cuts, or lengthens with zeros.

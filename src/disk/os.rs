@@ -1,7 +1,7 @@
 //! The real disk: files below one directory.
 //!
 //! - Every method is one system call (an open directory makes `sync_dir` two, `list` reads each
-//!   entry's size), and nothing is remembered between two calls.
+//!   entry's size, `allocate` writes zeros where nothing can be reserved), and nothing is remembered between two calls.
 //! - A call that a signal interrupted is made again; nothing else is ever repeated, and a sync
 //!   that failed least of all: the operating system marks the lost pages clean.
 //! - Reads and writes name their offset; no file has a cursor that two threads could move.
@@ -154,15 +154,7 @@ impl DiskFile for OsFile {
             return Ok(());
         }
         match reserve(&self.file, size) {
-            // Not every file system reserves. The zeros are needed in any case; without the
-            // reservation a later write may find the disk full, which its caller expects anyway.
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                if self.size()? < size {
-                    self.file.set_len(size)
-                } else {
-                    Ok(())
-                }
-            }
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.fill(size),
             done => done,
         }
     }
@@ -182,6 +174,33 @@ impl DiskFile for OsFile {
             Err(TryLockError::WouldBlock) => Ok(false),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+}
+
+impl OsFile {
+    /// Takes the space by writing zeros up to `size`, for file systems that reserve none. A hole would
+    /// take none, and the write of a record would be the one to find the disk full: too late to refuse
+    /// its transaction.
+    fn fill(&self, size: u64) -> io::Result<()> {
+        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        let before = self.size()?;
+        let mut end = before;
+        while end < size {
+            let most = usize::try_from(size - end).unwrap_or(usize::MAX).min(ZEROS.len());
+            let written = match self.write_at(ZEROS.get(..most).unwrap_or(&ZEROS), end) {
+                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                written => written,
+            };
+            match written {
+                Ok(count) => end += count as u64,
+                Err(error) => {
+                    // The space goes back; as `allocate`, it is done wholly or not at all.
+                    let _ = self.file.set_len(before);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -268,6 +287,38 @@ mod tests {
         assert_eq!(file.size().unwrap(), 10);
         let again = disk.open(Path::new("a"), OpenMode::CreateNew).err().unwrap();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    /// What a file system without `fallocate` does.
+    #[test]
+    fn without_a_reservation_the_space_is_taken_by_zeros_or_refused() {
+        use std::os::unix::fs::MetadataExt;
+
+        let (dir, disk) = disk();
+        disk.create_dir(Path::new("")).unwrap();
+        let file = OsFile { file: File::create_new(dir.path().join("db/a")).unwrap() };
+        write_all_at(&file, b"kept", 0).unwrap();
+        let size = (200 << 10) + 7;
+        for size in [size, size, 100] {
+            file.fill(size).unwrap();
+        }
+        file.sync().unwrap();
+        let metadata = file.file.metadata().unwrap();
+        assert_eq!(metadata.len(), size);
+        // A hole would have none.
+        assert!(metadata.blocks() * 512 >= size, "{} blocks", metadata.blocks());
+        let mut bytes = vec![1; size as usize];
+        assert_eq!(read_full_at(&file, &mut bytes, 0).unwrap(), bytes.len());
+        assert!(bytes.starts_with(b"kept") && bytes[4..].iter().all(|byte| *byte == 0));
+    }
+
+    /// The device that is always full.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn without_a_reservation_a_full_disk_is_found_at_once() {
+        let full = OsFile { file: fs::OpenOptions::new().write(true).open("/dev/full").unwrap() };
+        let error = full.fill(100).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     }
 
     #[test]

@@ -225,6 +225,12 @@ impl SimDisk {
         self.inner().failures.push((Which::Every(kind), Failure::Error(error)));
     }
 
+    /// Draws from `seed` from now on what failing syncs lose. Without it disks of one seed lose the same
+    /// at their first.
+    pub fn seed_losses(&self, seed: u64) {
+        self.inner().random = Random::new(seed);
+    }
+
     /// Lets call number `call`, if it is a write, write only its first `bytes` bytes.
     pub fn shorten_write(&self, call: u64, bytes: usize) {
         self.inner().failures.push((Which::Number(call), Failure::Short(bytes)));

@@ -59,6 +59,10 @@ pub(crate) struct Tally {
     pub(crate) detached: u64,
     /// Runs in which a call of the disk failed.
     pub(crate) failures: u64,
+    /// Records whose write or sync failed and that the next opening found.
+    pub(crate) unsure_found: u64,
+    /// Records whose write or sync failed and that were gone at the next opening.
+    pub(crate) unsure_gone: u64,
     pub(crate) violations: Vec<String>,
 }
 
@@ -75,6 +79,8 @@ impl AddAssign for Tally {
         self.refusals += other.refusals;
         self.detached += other.detached;
         self.failures += other.failures;
+        self.unsure_found += other.unsure_found;
+        self.unsure_gone += other.unsure_gone;
         self.violations.extend(other.violations);
     }
 }
@@ -95,6 +101,11 @@ impl fmt::Display for Tally {
         writeln!(f, "{:>9} recoveries without one of the primitives, which wrote", self.detached)?;
         if self.failures > 0 {
             writeln!(f, "{:>9} runs in which calls of the disk failed", self.failures)?;
+            writeln!(
+                f,
+                "{:>9} records that may be there were found by an opening, {} were not",
+                self.unsure_found, self.unsure_gone
+            )?;
         }
         write!(f, "{:>9} violations", self.violations.len())
     }
@@ -115,7 +126,6 @@ pub(crate) fn explore(start: &Start, steps: &[Step], setup: &Setup, effort: &Eff
         setup,
         effort,
         trace: &trace,
-        call: 0,
         known: HashMap::new(),
         tally: Tally { workloads: 1, ..Tally::default() },
     };
@@ -141,10 +151,11 @@ pub(crate) fn explore_failures(
     setup: &Setup,
     effort: &Effort,
 ) -> Tally {
+    let name = name_of(start, steps, setup);
     let call_count = Trace::of(start, steps, setup).disk.call_count();
     let mut tally = Tally { workloads: 1, ..Tally::default() };
     for call in 0..call_count {
-        let mut random = Random::new(effort.seed).part(call);
+        let mut random = Random::new(seed_for(effort, &name, "failures")).part(call);
         for error in FailingCall::KINDS {
             for lasting in [false, true] {
                 if random.one_in(effort.failure_one_in) {
@@ -166,15 +177,18 @@ fn explore_failure(
 ) -> Tally {
     let name = format!("{}, {failing}", name_of(start, steps, setup));
     let mut tally = Tally { failures: 1, ..Tally::default() };
-    let trace = match guarded(|| Ok(Trace::failing(start, steps, setup, failing))) {
+    let seed = seed_for(effort, &name, "losses");
+    let trace = match guarded(|| Ok(Trace::failing(start, steps, setup, failing, seed))) {
         Ok(trace) => trace,
         Err(error) => {
             tally.violations.push(format!("FREEHOLD_SEED={} {name}: {error}", effort.seed));
             return tally;
         }
     };
+    tally.unsure_found = trace.unsure_found;
+    tally.unsure_gone = trace.unsure_gone;
     let known = HashMap::new();
-    let mut explorer = Explorer { name, setup, effort, trace: &trace, call: 0, known, tally };
+    let mut explorer = Explorer { name, setup, effort, trace: &trace, known, tally };
     let mut random = Random::new(explorer.seed_for("moments"));
     let end = trace.disk.call_count();
     // What is found before the call is what is found without the failure.
@@ -197,18 +211,23 @@ struct Explorer<'a> {
     setup: &'a Setup,
     effort: &'a Effort,
     trace: &'a Trace,
-    /// The call of the workload before which it is crashed.
-    call: u64,
-    /// The last record recovered from each disk, by its fingerprint and how many records had been
-    /// lost; `None`: it was wrong.
-    known: HashMap<(u64, usize), Option<u64>>,
+    /// What was recovered from each disk, by its fingerprint.
+    known: HashMap<u64, Known>,
     tally: Tally,
+}
+
+/// What was recovered from a disk.
+#[derive(Clone, Copy)]
+struct Known {
+    /// The last record; `None`: it was wrong.
+    lsn: Option<u64>,
+    /// Whether it was met after a first crash, and looked at as those are.
+    is_looked_at: bool,
 }
 
 impl Explorer<'_> {
     fn crash(&mut self, point: &CrashPoint) {
         let call = point.before();
-        self.call = call;
         self.tally.points += 1;
         let ceiling = self.trace.ceiling(call);
         let seed = self.seed_for("crash");
@@ -268,13 +287,12 @@ impl Explorer<'_> {
     /// Recovers a disk found after a second crash, unless the same has been before.
     fn recovered_once(&mut self, disk: &SimDisk, place: &str) -> Option<u64> {
         let fingerprint = disk.fingerprint();
-        let key = (fingerprint, self.trace.lost_before(self.call));
-        if let Some(known) = self.known.get(&key) {
-            return *known;
+        if let Some(known) = self.known.get(&fingerprint) {
+            return known.lsn;
         }
         self.tally.double_recoveries += 1;
         let lsn = self.open_and_check(disk, place);
-        self.known.insert(key, lsn);
+        self.known.insert(fingerprint, Known { lsn, is_looked_at: false });
         lsn
     }
 
@@ -293,17 +311,16 @@ impl Explorer<'_> {
         }
     }
 
-    /// Recovers a disk, unless the same has been before.
+    /// Recovers a disk found after a first crash, unless the same has been after one before.
     fn recovered(&mut self, disk: &SimDisk, place: &str) -> Option<u64> {
         let fingerprint = disk.fingerprint();
-        let key = (fingerprint, self.trace.lost_before(self.call));
-        if let Some(known) = self.known.get(&key) {
-            return *known;
+        if let Some(known) = self.known.get(&fingerprint).filter(|known| known.is_looked_at) {
+            return known.lsn;
         }
         self.tally.recoveries += 1;
         let before = disk.after_kill();
         let lsn = self.open_and_check(disk, place);
-        self.known.insert(key, lsn);
+        self.known.insert(fingerprint, Known { lsn, is_looked_at: true });
         let lsn = lsn?;
         self.damaged_snapshot(&before, lsn, place);
         if fingerprint.is_multiple_of(self.effort.close_look_one_in) {
@@ -356,7 +373,7 @@ impl Explorer<'_> {
                 if let Some(kept) = kept {
                     self.wrong(&place, &kept);
                 }
-                let known = (0..=lsn).filter_map(|lsn| self.trace.state_after(lsn, self.call));
+                let known = (0..=lsn).filter_map(|lsn| self.trace.history.get(&lsn));
                 let known = known.filter_map(|model| model.runs.keys().next_back()).max();
                 if known.is_some_and(|known| run.0 <= *known) {
                     self.wrong(&place, &format!("a new run got the number {run} of an older one"));
@@ -373,7 +390,7 @@ impl Explorer<'_> {
     fn recover_without_a_primitive(&mut self, disk: &SimDisk, lsn: u64, place: &str) {
         self.tally.detached += 1;
         let place = format!("{place}, recovered without a primitive");
-        let Some(expected) = self.trace.state_after(lsn, self.call) else { return };
+        let Some(expected) = self.trace.history.get(&lsn) else { return };
         let mut went_on = expected.clone();
         went_on.root.add("went on", 1);
         let disk = disk.after_kill();
@@ -468,7 +485,7 @@ impl Explorer<'_> {
                 return None;
             }
         };
-        let Some(expected) = self.trace.state_after(lsn, self.call) else {
+        let Some(expected) = self.trace.history.get(&lsn) else {
             self.wrong(place, &format!("recovered to LSN {lsn}, which never was"));
             return None;
         };
@@ -479,13 +496,8 @@ impl Explorer<'_> {
         Some(lsn)
     }
 
-    /// A seed of its own for each place: the same choices everywhere would try little.
     fn seed_for(&self, place: &str) -> u64 {
-        let bytes = self.name.bytes().chain(place.bytes());
-        let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        hash ^ self.effort.seed
+        seed_for(self.effort, &self.name, place)
     }
 
     fn wrong(&mut self, place: &str, what: &str) {
@@ -497,6 +509,15 @@ impl Explorer<'_> {
         }
         self.tally.violations.push(message);
     }
+}
+
+/// A seed of its own for each workload and place: the same choices everywhere would try little.
+fn seed_for(effort: &Effort, name: &str, place: &str) -> u64 {
+    let bytes = name.bytes().chain(place.bytes());
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    hash ^ effort.seed
 }
 
 /// Drops a database without letting it make another call.
@@ -525,7 +546,7 @@ fn files_but_the_lock(disk: &SimDisk) -> Vec<(PathBuf, Option<Vec<u8>>)> {
     files.map(|(path, _)| (path.clone(), disk.bytes(&path))).collect()
 }
 
-/// Whether the workload made at least `count` segments or snapshots, for tests of the tests.
+/// How many files are below `dir`.
 pub(crate) fn count_below(disk: &SimDisk, dir: &str) -> usize {
     disk.files().iter().filter(|(path, _)| path.starts_with(Path::new(dir))).count()
 }

@@ -84,10 +84,13 @@ fn part() -> (usize, usize) {
     }
 }
 
+/// What is tried of one workload.
+type Way = fn(&Start, &[Step], &Setup, &Effort) -> Tally;
+
 /// Explores every workload from every start under every setup, on all processors; stops early once
 /// `enough` violations were found.
 fn explore_all(
-    way: fn(&Start, &[Step], &Setup, &Effort) -> Tally,
+    way: Way,
     workloads: &[Vec<Step>],
     plant: &Plant,
     effort: &Effort,
@@ -154,6 +157,8 @@ fn a_call_that_fails_loses_nothing_that_was_acknowledged_and_shows_nothing_that_
     let tally = explore_all(explore_failures, &steps, &None, &effort, 10);
     say(&format!("\nfailing calls, seed {:#x}:\n{tally}", effort.seed));
     assert!(tally.violations.is_empty(), "{}", tally.violations.join("\n"));
+    assert!(tally.unsure_found > 0, "no record whose sync failed was found afterwards");
+    assert!(tally.unsure_gone > 0, "no record whose write failed was gone afterwards");
 }
 
 #[test]
@@ -203,10 +208,23 @@ fn explored(
     name: &'static str,
     plant: impl Fn(&SimDisk, Options) -> Options + Send + Sync + 'static,
 ) -> Canary {
+    (name, "crash everywhere", first_found(explore, 2, plant))
+}
+
+/// What failing calls find of a mistake that shows only then.
+fn explored_failing(name: &'static str, mistake: Mistake) -> Canary {
+    (name, "failing calls", first_found(explore_failures, 1, planting(mistake)))
+}
+
+fn first_found(
+    way: Way,
+    steps: usize,
+    plant: impl Fn(&SimDisk, Options) -> Options + Send + Sync + 'static,
+) -> Option<String> {
     let effort = Effort { part: (1, 1), ..effort() };
-    let tally = explore_all(explore, &workloads(2), &Some(Arc::new(plant)), &effort, 1);
+    let tally = explore_all(way, &workloads(steps), &Some(Arc::new(plant)), &effort, 1);
     let first = tally.violations.first().and_then(|found| found.lines().next());
-    (name, "crash everywhere", first.map(str::to_owned))
+    first.map(str::to_owned)
 }
 
 fn ignoring(kind: CallKind) -> impl Fn(&SimDisk, Options) -> Options {
@@ -230,6 +248,8 @@ fn every_planted_mistake_is_caught() {
         explored("replay of an aborted transaction", planting(Mistake::LogAborted)),
         explored("prune past the older snapshot", planting(Mistake::PrunePastOlderSnapshot)),
         explored("what is detached left out", planting(Mistake::DropDetached)),
+        explored_failing("a failed sync called good", Mistake::TrustFailedSync),
+        explored_failing("a refused transaction stays", Mistake::KeepRefused),
         cut::canary("cut before its copy is durable", Some(CallKind::Sync)),
         cut::canary("cut before its copy has a name", Some(CallKind::SyncDir)),
         cut::canary("cut without a copy", Some(CallKind::Rename)),

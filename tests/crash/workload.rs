@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use freehold::Database;
 use freehold::prelude::*;
-use freehold::testing::{SimDisk, Survival, TestClock};
+use freehold::testing::{CallKind, SimDisk, Survival, TestClock};
 
 use crate::model::{Counters, Model, Notes, difference, replayed_otherwise};
 
@@ -169,21 +169,15 @@ fn highest(since: &Since, call: u64) -> u64 {
     since.iter().filter(|(from, _)| *from <= call).map(|(_, lsn)| *lsn).max().unwrap_or(0)
 }
 
-/// A record of a transaction that failed, and the state after it.
-struct Lost {
-    lsn: u64,
-    model: Model,
-    /// The number of calls after which it was told to be gone, and must not be found any more.
-    until: u64,
-}
-
 /// A workload that was run, without a crash.
 pub(crate) struct Trace {
     pub(crate) disk: SimDisk,
     /// The state after each record.
     pub(crate) history: BTreeMap<u64, Model>,
-    /// Records that failed and may have been found for a while, in order.
-    lost: Vec<Lost>,
+    /// How many records whose write or sync failed an opening found.
+    pub(crate) unsure_found: u64,
+    /// How many of them were gone.
+    pub(crate) unsure_gone: u64,
     /// Records whose transaction began.
     begun: Since,
     /// Records whose call returned.
@@ -200,15 +194,17 @@ impl Trace {
         Trace::on(start.disk.after_kill(), start, steps, setup, None)
     }
 
-    /// Runs `steps` on a copy of the start's disk on which a call fails. What fails must leave no
-    /// trace.
+    /// Runs `steps` on a copy of the start's disk on which a call fails, and if it is a sync loses what
+    /// `seed` says. What fails must leave no trace.
     pub(crate) fn failing(
         start: &Start,
         steps: &[Step],
         setup: &Setup,
         failing: FailingCall,
+        seed: u64,
     ) -> Trace {
         let disk = start.disk.after_kill();
+        disk.seed_losses(seed);
         failing.plan(&disk);
         Trace::on(disk, start, steps, setup, Some(failing))
     }
@@ -244,7 +240,8 @@ impl Trace {
             trace: Trace {
                 disk: disk.clone(),
                 history: BTreeMap::from([(start.lsn, start.model.clone())]),
-                lost: Vec::new(),
+                unsure_found: 0,
+                unsure_gone: 0,
                 begun: vec![(0, start.lsn)],
                 returned: vec![(0, start.lsn)],
                 promised: vec![(0, start.lsn)],
@@ -272,18 +269,6 @@ impl Trace {
     /// The last record that must be there when only the process ends before call `call`.
     pub(crate) fn floor_after_kill(&self, call: u64) -> u64 {
         self.floor(call).max(highest(&self.returned, call))
-    }
-
-    /// The state after record `lsn`, if that may be found when the power fails before call `call`.
-    pub(crate) fn state_after(&self, lsn: u64, call: u64) -> Option<&Model> {
-        // What took the LSN of a lost record began after that was gone.
-        let lost = self.lost.iter().find(|lost| lost.lsn == lsn && call < lost.until);
-        lost.map(|lost| &lost.model).or_else(|| self.history.get(&lsn))
-    }
-
-    /// Differs between moments at which [`Trace::state_after`] may.
-    pub(crate) fn lost_before(&self, call: u64) -> usize {
-        self.lost.iter().filter(|lost| lost.until <= call).count()
     }
 
     /// The last record that can be there.
@@ -323,6 +308,11 @@ impl FailingCall {
         }
     }
 
+    fn is_full_once(self) -> bool {
+        let kinds = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        kinds.contains(&self.error) && !self.lasting
+    }
+
     /// Says of a name that it is there, or not there, which may not be so: then files seem to be
     /// missing.
     fn is_lie(self) -> bool {
@@ -346,7 +336,7 @@ struct Driver<'a> {
     count: i64,
     /// Whether the program that runs knows [`Notes`].
     has_notes: bool,
-    /// A record whose sync failed: it may or may not be there after the next opening.
+    /// A record whose write or sync failed: it may or may not be there after the next opening.
     unsure: Option<u64>,
     trace: Trace,
 }
@@ -363,10 +353,14 @@ impl Driver<'_> {
             }
         };
         let view = db.view();
-        if self.unsure.take().is_some_and(|unsure| view.lsn().0 != unsure) {
-            // It is gone, and must not come back.
-            let (lsn, model) = self.trace.history.pop_last().expect("it was the last");
-            self.trace.lost.push(Lost { lsn, model, until: self.calls() });
+        match self.unsure.take() {
+            Some(unsure) if view.lsn().0 == unsure => self.trace.unsure_found += 1,
+            Some(_) => {
+                // It is gone, and was at no moment: what could be read before the opening can be then.
+                self.trace.unsure_gone += 1;
+                self.trace.history.pop_last();
+            }
+            None => {}
         }
         let (lsn, _) = self.last();
         assert_eq!(view.lsn().0, lsn, "the last record after opening");
@@ -436,10 +430,8 @@ impl Driver<'_> {
                 assert_eq!(self.unsure, None, "after a failed sync nothing is written");
                 self.trace.history.insert(lsn, model);
                 self.unsure = Some(lsn);
-            } else {
-                // Until the caller heard of it, a crash may have left it whole.
-                self.trace.lost.push(Lost { lsn, model, until: self.calls() });
             }
+            // Any other error: at no moment could it be found whole.
             self.check(db, &error.to_string());
             return false;
         }
@@ -472,6 +464,21 @@ impl Driver<'_> {
             _ => false,
         };
         assert!(is_expected, "a failing disk made the error {error}");
+        if failing.is_full_once() && !self.had_space(failing) {
+            let refused = matches!(error, Error::NoSpace { .. } | Error::ReadOnly { .. });
+            assert!(refused, "a full disk made the error {error}");
+        }
+    }
+
+    /// Whether the call that failed writes, cuts or syncs a file of the log. These have their space, so
+    /// that what a disk without it does there is as bad as any other error.
+    fn had_space(&self, failing: FailingCall) -> bool {
+        let calls = self.trace.disk.calls();
+        let call = usize::try_from(failing.call).ok().and_then(|call| calls.get(call));
+        call.is_some_and(|call| {
+            let kinds = [CallKind::Write, CallKind::SetSize, CallKind::Sync];
+            call.path.starts_with("wal") && kinds.contains(&call.kind)
+        })
     }
 
     fn step(&mut self, db: Database, step: Step) -> Database {

@@ -176,7 +176,8 @@ fn go_through(of: &str, kind: Kind) -> &'static [&'static str] {
         ("snapshots", Directory) => &COMMANDS,
         // No segment, no record.
         ("wal", Directory) => &["log"],
-        ("last segment", Empty | Text) => &["repair"],
+        // What the snapshot covers is not missed, and what stands before the last one is whole.
+        ("first segment" | "last segment", Empty | Text) => &["repair"],
         _ => &[],
     }
 }
