@@ -378,9 +378,10 @@ mod tests {
                     .unwrap_or_else(|error| panic!("{place}: {refusal}; then {error}"));
                 let lsn = lsn_of(&view, &place);
                 let stopped_at = report.stopped_at.unwrap_or_else(|| panic!("{place}: {refusal}"));
+                let name = path.to_str().unwrap();
+                assert!(stopped_at.contains(name), "{name} is harmed: {stopped_at}");
                 let least = least_without(&sample, &path, harm);
                 assert!(least <= lsn, "{place}: {lsn} of {least}, stopped at {stopped_at}");
-                println!("{place}: {lsn}, {stopped_at}");
                 let outcome = if lsn == LAST { "refused, all is there" } else { "refused" };
                 *outcomes.entry(outcome).or_insert(0) += 1;
                 let until = read_from(&disk.shared(), Reach::Until(Lsn(lsn)))

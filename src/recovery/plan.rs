@@ -212,9 +212,11 @@ pub(super) fn plan_before_damage(look: &mut Look) -> Result<Option<Plan>> {
             continue;
         }
         if look.found.segments.pop().is_none() {
-            return Err(look.named(refusal));
+            let first = look.stopped_at.take().unwrap_or(refusal);
+            return Err(look.named(first));
         }
-        look.stopped_at = Some(refusal);
+        // What opening says, and not what is missed where more and more is left out.
+        look.stopped_at.get_or_insert(refusal);
         if look.found.segments.is_empty() && !look.found.snapshots.is_empty() {
             look.name_stop();
             return Ok(Some(of_snapshots(&look.found)));
