@@ -81,7 +81,8 @@ pub(crate) fn keep(
                 packs.pop();
             }
             // What is damaged, or of a later build, stays as it is.
-            Ok(()) | Err(Error::Corrupt { .. } | Error::Version { .. }) => break,
+            Ok(()) | Err(Error::Version { .. }) => break,
+            Err(error) if error.is_damage() => break,
             Err(error) => return Err(error),
         }
     }

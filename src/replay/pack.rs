@@ -238,7 +238,7 @@ pub(crate) fn damage(disk: &DiskRef) -> Result<Vec<Box<str>>> {
         let pack = Pack::open(disk, first, last);
         match pack.and_then(|pack| pack.file.verify_whole()) {
             Ok(()) => {}
-            Err(error @ (Error::Corrupt { .. } | Error::Version { .. })) => {
+            Err(error) if error.is_damage() || matches!(error, Error::Version { .. }) => {
                 damage.push(error.to_string().into());
             }
             Err(error) => return Err(error),
