@@ -8,8 +8,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::io::Errno;
-
 use crate::id::{Epoch, Lsn, RunId};
 
 /// A result of freehold.
@@ -166,6 +164,10 @@ impl fmt::Debug for Error {
     }
 }
 
+/// What an operating system says of a disk that does not give what was written to it.
+/// EIO; on Linux also ENODATA, EBADMSG and EUCLEAN.
+const OF_THE_MEDIUM: &[i32] = if cfg!(target_os = "linux") { &[5, 61, 74, 117] } else { &[5] };
+
 impl Error {
     /// Carries a foreign error out of a transaction's closure; the transaction is undone.
     ///
@@ -217,7 +219,7 @@ impl Error {
         match self {
             Error::Corrupt { .. } => true,
             Error::Io { source, .. } => match source.raw_os_error() {
-                Some(code) => code == Errno::IO.raw_os_error(),
+                Some(code) => OF_THE_MEDIUM.contains(&code),
                 None => source.kind() == io::ErrorKind::Other,
             },
             _ => false,

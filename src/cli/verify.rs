@@ -24,7 +24,7 @@ pub(crate) fn verify(arguments: &VerifyArguments, out: &mut dyn Write) -> Result
     expect_database(&arguments.db)?;
     let report = match crate::database::verify(&arguments.db) {
         Ok(report) => report,
-        Err(refusal @ (Error::Corrupt { .. } | Error::Missing { .. })) => {
+        Err(refusal) if refusal.is_damage() || matches!(refusal, Error::Missing { .. }) => {
             return Err(refused(arguments, refusal, out)?);
         }
         Err(refusal) => return Err(refusal.into()),
@@ -51,11 +51,11 @@ pub(crate) fn verify(arguments: &VerifyArguments, out: &mut dyn Write) -> Result
 fn compare(arguments: &ListingArguments, out: &mut dyn Write) -> Result<bool, Failure> {
     let comparison = match crate::database::compare_replay(&arguments.db) {
         // Opening does not read it, so there is more to say, and runs to compare.
-        Err(damage @ Error::Corrupt { .. }) if !arguments.json => {
+        Err(damage) if damage.is_damage() && !arguments.json => {
             writeln!(out, "the log that leads to the newest snapshot is damaged: {damage}")?;
             return Ok(false);
         }
-        Err(Error::Corrupt { .. }) => {
+        Err(damage) if damage.is_damage() => {
             out.write_all(b"null\n")?;
             return Ok(false);
         }

@@ -202,7 +202,7 @@ fn written_end(file: &dyn DiskFile, size: u64, piece: &mut [u8]) -> io::Result<u
     Ok(0)
 }
 
-/// What is in a small file; nothing if there is none.
+/// What is in a small file; nothing if there is none, or the disk does not give it.
 fn read_whole(from: &DiskRef, path: &Path) -> Result<Vec<u8>> {
     let failed = |op, source| Error::io(op, &from.full_path(path), source);
     let file = match from.open(path, OpenMode::Read) {
@@ -211,7 +211,11 @@ fn read_whole(from: &DiskRef, path: &Path) -> Result<Vec<u8>> {
         Err(source) => return Err(failed("open", source)),
     };
     let mut bytes = vec![0; PIECE_BYTES];
-    let count = read_full_at(&*file, &mut bytes, 0).map_err(|error| failed("read", error))?;
+    let count = match read_full_at(&*file, &mut bytes, 0).map_err(|error| failed("read", error)) {
+        // As damaged, it says nothing.
+        Err(error) if error.is_damage() => 0,
+        count => count?,
+    };
     bytes.truncate(count);
     Ok(bytes)
 }

@@ -276,21 +276,26 @@ mod tests {
         options.disk(disk.shared()).on_warning(|_, _| {}).open("")
     }
 
-    const SNAPSHOTS: [u64; 2] = [100, 200];
+    /// A closed database, and the LSN of its newest snapshot.
+    struct Sample {
+        disk: SimDisk,
+        newest: u64,
+    }
+
     const LAST: u64 = 300;
 
-    /// Two snapshots with segments between and behind them.
-    fn sample(seed: u64) -> SimDisk {
+    /// Snapshots at these records, and segments between and behind them.
+    fn sample(seed: u64, snapshots: [u64; 2]) -> Sample {
         let disk = SimDisk::new(seed);
         let db = open(&disk).unwrap();
         for lsn in 1..=LAST {
             db.transaction(|tx| tx.on::<Counts>().count()).unwrap();
-            if SNAPSHOTS.contains(&lsn) {
+            if snapshots.contains(&lsn) {
                 db.checkpoint().unwrap();
             }
         }
         db.close().unwrap();
-        disk.after_crash(Survival::Everything)
+        Sample { disk: disk.after_crash(Survival::Everything), newest: snapshots[1] }
     }
 
     fn lsn_of(view: &View, place: &str) -> u64 {
@@ -304,6 +309,7 @@ mod tests {
     enum Harm {
         Flipped(u64),
         Unreadable(u64),
+        Cut(u64),
         Lost,
         Foreign,
     }
@@ -317,7 +323,9 @@ mod tests {
                 None => bytes / 2,
             };
             let places = [20, middle, bytes - 4].map(|at| at.min(bytes - 1));
-            let harms = places.into_iter().flat_map(|at| [Harm::Flipped(at), Harm::Unreadable(at)]);
+            let harms = places
+                .into_iter()
+                .flat_map(|at| [Harm::Flipped(at), Harm::Unreadable(at), Harm::Cut(at)]);
             harms.chain([Harm::Lost, Harm::Foreign]).collect()
         }
 
@@ -326,6 +334,7 @@ mod tests {
             match self {
                 Harm::Flipped(at) => assert!(disk.flip(path, at, 0x10)),
                 Harm::Unreadable(at) => disk.spoil(path, at / 512 * 512..at / 512 * 512 + 512),
+                Harm::Cut(at) => disk.put(path, &sample.bytes(path).unwrap()[..at as usize]),
                 Harm::Lost => disk.lose(path),
                 Harm::Foreign => disk.put(path, &other.bytes(path).unwrap()),
             }
@@ -340,63 +349,89 @@ mod tests {
     }
 
     /// The least that must be left: all, if a snapshot covers what was harmed.
-    fn least_without(sample: &SimDisk, path: &Path, harm: Harm) -> u64 {
-        let Some(ends) = segment(path, sample) else { return LAST };
+    fn least_without(sample: &Sample, path: &Path, harm: Harm) -> u64 {
+        let Some(ends) = segment(path, &sample.disk) else { return LAST };
         let (first, footer) = (ends.header.first_lsn.0, ends.footer.unwrap());
-        if footer.last_lsn.0 <= SNAPSHOTS[1] {
+        if footer.last_lsn.0 <= sample.newest {
             return LAST;
         }
         let records = ends.header_len + 512..footer.records_end - 512;
         let before = match harm {
-            Harm::Flipped(at) | Harm::Unreadable(at) if records.contains(&at) => first,
+            Harm::Flipped(at) | Harm::Unreadable(at) | Harm::Cut(at) if records.contains(&at) => {
+                first
+            }
             _ => first - 1,
         };
-        before.max(SNAPSHOTS[1])
+        before.max(sample.newest)
     }
 
     #[test]
     fn what_one_damage_leaves_is_found_and_can_be_made_a_database() {
-        let (sample, other) = (sample(1), sample(2));
         let mut outcomes = std::collections::BTreeMap::new();
-        for (path, _) in sample.files() {
-            if path == Path::new("LOCK") {
-                continue;
-            }
-            for harm in Harm::all_of(&path, &sample) {
-                let disk = harm.done_to(&path, &sample, &other);
-                let place = format!("{} {harm:?}", path.display());
-                let refusal = match open(&disk.after_kill()) {
-                    Ok(db) => {
-                        assert_eq!(lsn_of(&db.view(), &place), LAST, "{place}");
-                        *outcomes.entry("opened").or_insert(0) += 1;
-                        continue;
-                    }
-                    Err(refusal) => refusal,
-                };
-                let before = disk.fingerprint();
-                let Reading { view, report, .. } = read_from(&disk.shared(), Reach::Damage)
-                    .unwrap_or_else(|error| panic!("{place}: {refusal}; then {error}"));
-                let lsn = lsn_of(&view, &place);
-                let stopped_at = report.stopped_at.unwrap_or_else(|| panic!("{place}: {refusal}"));
-                let name = path.to_str().unwrap();
-                assert!(stopped_at.contains(name), "{name} is harmed: {stopped_at}");
-                let least = least_without(&sample, &path, harm);
-                assert!(least <= lsn, "{place}: {lsn} of {least}, stopped at {stopped_at}");
-                let outcome = if lsn == LAST { "refused, all is there" } else { "refused" };
-                *outcomes.entry(outcome).or_insert(0) += 1;
-                let until = read_from(&disk.shared(), Reach::Until(Lsn(lsn)))
-                    .unwrap_or_else(|error| panic!("{place}: {lsn} is good; then {error}"));
-                assert_eq!(lsn_of(&until.view, &place), lsn);
-                assert_eq!(disk.fingerprint(), before, "{place}: something was written");
+        // With records behind the newest snapshot, and as a close leaves it, with none.
+        for snapshots in [[100, 200], [200, LAST]] {
+            let (sample, other) = (sample(1, snapshots), sample(2, snapshots));
+            for (path, _) in sample.disk.files() {
+                if path == Path::new("LOCK") {
+                    continue;
+                }
+                for harm in Harm::all_of(&path, &sample.disk) {
+                    let disk = harm.done_to(&path, &sample.disk, &other.disk);
+                    let outcome = look_for_what_is_left(&sample, &disk, &path, harm);
+                    *outcomes.entry(outcome).or_insert(0) += 1;
+                }
             }
         }
         println!("{outcomes:?}");
         assert!(outcomes.len() == 3 && outcomes.values().all(|count| *count > 5), "{outcomes:?}");
     }
 
+    fn look_for_what_is_left(
+        sample: &Sample,
+        disk: &SimDisk,
+        path: &Path,
+        harm: Harm,
+    ) -> &'static str {
+        let place = format!("{} {harm:?}", path.display());
+        let refusal = match open(&disk.after_kill()) {
+            Ok(db) => {
+                assert_eq!(lsn_of(&db.view(), &place), LAST, "{place}");
+                return "opened";
+            }
+            Err(refusal) => refusal,
+        };
+        let before = disk.fingerprint();
+        let Reading { view, report, .. } = read_from(&disk.shared(), Reach::Damage)
+            .unwrap_or_else(|error| panic!("{place}: {refusal}; then {error}"));
+        let lsn = lsn_of(&view, &place);
+        let stopped_at = report.stopped_at.unwrap_or_else(|| panic!("{place}: {refusal}"));
+        let name = path.to_str().unwrap();
+        assert!(stopped_at.contains(name), "{name} is harmed: {stopped_at}");
+        let least = least_without(sample, path, harm);
+        assert!(least <= lsn, "{place}: {lsn} of {least}, stopped at {stopped_at}");
+        let until = read_from(&disk.shared(), Reach::Until(Lsn(lsn)))
+            .unwrap_or_else(|error| panic!("{place}: {lsn} is good; then {error}"));
+        assert_eq!(lsn_of(&until.view, &place), lsn);
+        assert_eq!(disk.fingerprint(), before, "{place}: something was written");
+        if lsn == LAST { "refused, all is there" } else { "refused" }
+    }
+
+    #[test]
+    fn a_state_whose_snapshot_is_there_needs_no_log() {
+        let Sample { disk, .. } = sample(1, [100, 200]);
+        for (path, _) in disk.files() {
+            if path.starts_with("wal") {
+                disk.lose(&path);
+                let reading = read_from(&disk.shared(), Reach::Until(Lsn(100)));
+                let reading = reading.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                assert_eq!(lsn_of(&reading.view, "until"), 100);
+            }
+        }
+    }
+
     #[test]
     fn a_snapshot_that_cannot_be_read_is_passed_over_and_followed_by_others() {
-        let disk = sample(3);
+        let Sample { disk, .. } = sample(3, [100, 200]);
         let newest = Path::new("snapshots/00000000000000000200.snapshot");
         let bytes = disk.bytes(newest).unwrap().len() as u64;
         for offset in (0..bytes).step_by(512) {

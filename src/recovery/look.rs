@@ -9,7 +9,9 @@ use crate::error::{Error, Result};
 use crate::id::SegmentId;
 use crate::recovery::Reach;
 use crate::recovery::lock::LOCK;
-use crate::recovery::plan::{Found, FoundSnapshot, foreign_segment, foreign_snapshot};
+use crate::recovery::plan::{
+    Found, FoundSnapshot, NO_SNAPSHOT, Plan, foreign_segment, foreign_snapshot, plan,
+};
 use crate::snapshot::{self, SNAPSHOT_DIR, SnapshotFile};
 use crate::wal::names::{QUARANTINE_DIR, WAL_DIR, WalName, parse, segment_path};
 use crate::wal::read_mark;
@@ -53,6 +55,18 @@ impl Look {
             is_ours
         });
         found.damaged_snapshots = damaged_snapshots.len();
+    }
+
+    /// As [`plan()`], but where no snapshot is of use since the newest cannot be read, that is said.
+    pub(super) fn plan(&mut self) -> Result<Option<Plan>> {
+        match plan(&self.found) {
+            Err(Error::Missing { because: NO_SNAPSHOT, .. })
+                if matches!(self.damaged_snapshots.first(), Some(Error::Io { .. })) =>
+            {
+                Err(self.damaged_snapshots.remove(0))
+            }
+            planned => planned,
+        }
     }
 
     /// Says what is wrong with the segment that reading stops before, if that is known.
@@ -117,7 +131,9 @@ pub(super) fn look(disk: &DiskRef, reach: Reach) -> Result<Look> {
     }
     look.segments.sort_unstable();
     for id in &look.segments {
-        match SegmentEnds::read(disk, *id) {
+        // Where something is decided for good, nothing is by a footer that was not read.
+        let read = if reach == Reach::End { SegmentEnds::read } else { SegmentEnds::read_readable };
+        match read(disk, *id) {
             Ok(ends) => {
                 look.read_only_features |= ends.header.features.unknown_read_only();
                 look.found.segments.push(ends);

@@ -68,6 +68,16 @@ pub(crate) enum Reach {
     Damage,
 }
 
+impl Reach {
+    /// The last record that is to be read.
+    fn last(self) -> Lsn {
+        match self {
+            Reach::Until(lsn) | Reach::Replayed(lsn) => lsn,
+            Reach::End | Reach::Damage => Lsn(u64::MAX),
+        }
+    }
+}
+
 /// How to recover.
 #[derive(Clone)]
 pub(crate) struct Settings {
@@ -168,8 +178,8 @@ pub(crate) fn open(
     }
     let lock = lock::take(disk)?;
     let watch = Stopwatch::start();
-    let look = look::look(disk, Reach::End)?;
-    let plan = plan::plan(&look.found)?;
+    let mut look = look::look(disk, Reach::End)?;
+    let plan = look.plan()?;
     let planned = watch.elapsed();
     let mut recovered = match &plan {
         Some(plan) => recover(disk, registry, settings, &look, plan, None)?,
@@ -290,49 +300,53 @@ fn read_files(
 ) -> Result<(Look, Recovered)> {
     let watch = Stopwatch::start();
     let mut look = look::look(disk, settings.reach)?;
-    let last = match settings.reach {
+    let refusal = match settings.reach {
         Reach::End | Reach::Replayed(_) => {
             let read = read_found(disk, registry, settings, &mut look, from, &watch);
             return read.map(|recovered| (look, recovered));
         }
-        Reach::Until(lsn) => lsn,
-        Reach::Damage => Lsn(u64::MAX),
+        Reach::Until(_) => None,
+        Reach::Damage => plan::plan(&look.found).err().map(|refusal| refusal.to_string().into()),
     };
-    let refusal = plan::plan(&look.found).err().map(|refusal| refusal.to_string().into());
     look.leave_out_foreign();
-    let all = look.found.clone();
     let mut read = read_found(disk, registry, settings, &mut look, from, &watch);
     let damage: Option<Box<str>> = match &read {
-        Ok(_) if settings.reach != Reach::Damage => None,
         Ok(recovered) => recovered.report.stopped_at.clone().or(refusal),
-        Err(error) if error.is_damage() || matches!(error, Error::Missing { .. }) => {
+        Err(Error::NoLsn { lsn, nearest }) if nearest < lsn => None,
+        Err(error @ (Error::Missing { .. } | Error::NoLsn { .. })) => {
             Some(error.to_string().into())
         }
+        Err(error) if error.is_damage() => Some(error.to_string().into()),
         Err(_) => None,
     };
-    if let Some(damage) = damage {
-        // It may lie in what a snapshot covers: what leads on from there by itself is whole then.
-        for snapshot in all.snapshots.iter().rev().filter(|snapshot| snapshot.lsn <= last) {
-            look.found = all.behind(snapshot.lsn);
-            match read_found(disk, registry, settings, &mut look, None, &watch) {
-                Err(Error::Cancelled) => return Err(Error::Cancelled),
-                Ok(other)
-                    if read.as_ref().map_or(true, |read| read.state.lsn < other.state.lsn) =>
-                {
-                    read = Ok(other);
-                }
-                _ => {}
-            }
+    let Some(damage) = damage.filter(|_| settings.reach == Reach::Damage || read.is_err()) else {
+        return read.map(|recovered| (look, recovered));
+    };
+    // It may lie in what a snapshot covers: what leads on from there by itself is whole then.
+    look = look::look(disk, settings.reach)?;
+    look.leave_out_foreign();
+    let all = look.found.clone();
+    for snapshot in all.snapshots.iter().rev() {
+        if snapshot.lsn > settings.reach.last() {
+            continue;
         }
-        if let Ok(Recovered { state, report, .. }) = &mut read
-            && settings.reach == Reach::Damage
-        {
-            report.stopped_at.get_or_insert(damage);
-            report.behind = Some(survey::survey(disk, &look.segments, state.lsn));
+        look.found = all.behind(snapshot.lsn);
+        match read_found(disk, registry, settings, &mut look, None, &watch) {
+            Err(Error::Cancelled) => return Err(Error::Cancelled),
+            Ok(other) if read.as_ref().map_or(true, |read| read.state.lsn < other.state.lsn) => {
+                read = Ok(other);
+            }
+            _ => {}
         }
     }
     look.found = all;
-    read.map(|recovered| (look, recovered))
+    let mut recovered = read?;
+    if settings.reach == Reach::Damage {
+        let Recovered { state, report, .. } = &mut recovered;
+        report.stopped_at.get_or_insert(damage);
+        report.behind = Some(survey::survey(disk, &look.segments, state.lsn));
+    }
+    Ok((look, recovered))
 }
 
 /// Plans, loads and replays what was found.
@@ -346,7 +360,7 @@ fn read_found(
 ) -> Result<Recovered> {
     look.stopped_at = None;
     let plan = match settings.reach {
-        Reach::End => plan::plan(&look.found)?,
+        Reach::End => look.plan()?,
         Reach::Until(lsn) => plan::plan_until(look, lsn)?,
         Reach::Replayed(lsn) => {
             look.found.snapshots.retain(|snapshot| snapshot.lsn < lsn);

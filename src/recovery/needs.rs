@@ -164,7 +164,7 @@ impl Needs {
             match starts.next() {
                 Some(Some(lsn)) => match needs.snapshot(disk, *lsn) {
                     Ok(()) => break (needs, *lsn),
-                    Err(Error::Corrupt { .. }) if starts.peek().is_some() => {}
+                    Err(error) if error.is_damage() && starts.peek().is_some() => {}
                     Err(error) => return Err(error),
                 },
                 Some(None) | None => break (needs, Lsn::ZERO),

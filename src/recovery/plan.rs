@@ -115,6 +115,10 @@ pub(super) struct Plan {
     pub(super) proved: (Lsn, &'static str),
 }
 
+/// Why a segment before the first one is missed.
+pub(super) const NO_SNAPSHOT: &str =
+    "no usable snapshot covers the records before the first segment";
+
 /// The plan, or `None` if this is a directory in which no database was ever finished.
 pub(super) fn plan(found: &Found) -> Result<Option<Plan>> {
     let Some(last) = found.segments.last() else {
@@ -144,10 +148,7 @@ pub(super) fn plan(found: &Found) -> Result<Option<Plan>> {
     }
     if starts.is_empty() {
         let before = SegmentId(needed.first().map_or(0, |first| first.id.0.saturating_sub(1)));
-        return Err(Error::Missing {
-            file: segment_path(before).into(),
-            because: "no usable snapshot covers the records before the first segment",
-        });
+        return Err(Error::Missing { file: segment_path(before).into(), because: NO_SNAPSHOT });
     }
     let proved = proved(found, needed);
     if last.footer.as_ref().is_ok_and(|footer| footer.last_lsn < proved.0) {

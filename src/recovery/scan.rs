@@ -65,8 +65,8 @@ pub(super) fn replay(
         open_end: None,
     };
     check_end(plan, found, start, chain)?;
-    let needed: Vec<&PlannedSegment> =
-        plan.segments.iter().filter(|segment| goes_beyond(segment, found, start)).collect();
+    let left = plan.segments.iter().filter(|_| start < settings.reach.last());
+    let needed: Vec<_> = left.filter(|segment| goes_beyond(segment, found, start)).collect();
     let bytes_total =
         needed.iter().filter_map(|s| found.segments.get(s.found)).map(|s| s.bytes).sum();
     let mut chains =
@@ -79,8 +79,7 @@ pub(super) fn replay(
         // The segment in `before` is applied while the next one is read into `reader`.
         readers.reverse();
         let [before, reader] = &mut readers;
-        let (chains, scanned) = (&mut chains, &mut scanned);
-        let reach = settings.reach;
+        let (chains, scanned, reach) = (&mut chains, &mut scanned, settings.reach);
         let mut scan = Scan { registry, start, reach, chain, chains, scanned, fold: &mut *fold };
         let step = |scan: &mut Scan<'_>, reader: &mut SegmentReader| {
             let unreadable = reader.read_until_it_fails(disk, ends.id)?;
@@ -214,9 +213,9 @@ impl Scan<'_> {
         proved: (Lsn, &'static str),
         unreadable: Option<Error>,
     ) -> Result<(Vec<Chunk>, Tail)> {
-        let unreadable = match (unreadable, self.reach) {
-            (Some(error), Reach::End) => return Err(error),
-            (unreadable, _) => unreadable,
+        let unreadable = match unreadable {
+            Some(error) if self.reach == Reach::End || !error.is_damage() => return Err(error),
+            unreadable => unreadable,
         };
         let (Some(ends), Some(mut records)) = (reader.ends(), reader.records()) else {
             return Ok((Vec::new(), unread(reader)?));
@@ -229,10 +228,7 @@ impl Scan<'_> {
         let mut owners = Owners::of(&ends.header.catalog, self.registry.facts());
         let mut sorter = Sorter::default();
         let mut proved = proved;
-        let until = match self.reach {
-            Reach::Until(lsn) | Reach::Replayed(lsn) => lsn,
-            Reach::End | Reach::Damage => Lsn(u64::MAX),
-        };
+        let until = self.reach.last();
         let stop = loop {
             let record = match records.step() {
                 Step::Record(record) if record.header.lsn > until => break None,

@@ -18,9 +18,12 @@ pub(super) fn survey(disk: &DiskRef, segments: &[SegmentId], last_good: Lsn) -> 
     let mut reader = SegmentReader::default();
     let (mut runs, mut primitives) = (BTreeSet::new(), BTreeSet::new());
     for id in segments {
-        if let Err(error) = reader.read(disk, *id) {
-            behind.unreadable.push(error.to_string().into());
-            continue;
+        match reader.read_until_it_fails(disk, *id) {
+            Ok(failure) => behind.unreadable.extend(failure.map(|error| error.to_string().into())),
+            Err(error) => {
+                behind.unreadable.push(error.to_string().into());
+                continue;
+            }
         }
         let Some(ends) = reader.ends() else { continue };
         let footer = ends.footer.as_ref().ok();

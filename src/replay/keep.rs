@@ -223,7 +223,8 @@ impl Writer<'_> {
         let opened = Pack::open(self.disk, *first, *last);
         match opened.and_then(|pack| pack.file().verify_whole().map(|()| pack)) {
             Ok(pack) => Ok(Some(pack).filter(|pack| pack.file().features().are_known())),
-            Err(Error::Corrupt { .. } | Error::Version { .. }) => Ok(None),
+            Err(Error::Version { .. }) => Ok(None),
+            Err(error) if error.is_damage() => Ok(None),
             Err(error) => Err(error),
         }
     }

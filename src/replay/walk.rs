@@ -48,7 +48,8 @@ impl Sources {
                         return Err(error);
                     }
                     // It may not be needed. If it is, that is said then.
-                    Ok(_) | Err(Error::Corrupt { .. } | Error::Version { .. }) => {}
+                    Ok(_) | Err(Error::Version { .. }) => {}
+                    Err(error) if error.is_damage() => {}
                     Err(error) => return Err(error),
                 }
             }

@@ -77,12 +77,12 @@ impl Section {
         &self.index.blocks
     }
 
-    /// The blocks of one instance, in the order of the file; none for a row of another section.
     /// How many bytes an instance takes in the file.
     pub(crate) fn bytes_of(&self, row: &InstanceRow) -> u64 {
         self.blocks_of(row).iter().map(|block| u64::from(block.len)).sum()
     }
 
+    /// The blocks of one instance, in the order of the file; none for a row of another section.
     pub(super) fn blocks_of(&self, row: &InstanceRow) -> &[BlockRow] {
         self.index.blocks_of(row).unwrap_or_default()
     }

@@ -48,8 +48,30 @@ impl SegmentEnds {
         SegmentEnds::open(disk, id).map(|(_, ends)| ends)
     }
 
-    /// The same, and the file, to read on in it.
+    /// The same, but a footer that the disk does not give is only one that is not good.
+    ///
+    /// # Errors
+    ///
+    /// As [`SegmentEnds::read`].
+    pub(crate) fn read_readable(disk: &DiskRef, id: SegmentId) -> Result<SegmentEnds> {
+        let (_, ends, unreadable) = SegmentEnds::open_readable(disk, id)?;
+        match unreadable {
+            Some(error) if !error.is_damage() => Err(error),
+            _ => Ok(ends),
+        }
+    }
+
+    /// As [`SegmentEnds::read`], and the file, to read on in it.
     pub(super) fn open(disk: &DiskRef, id: SegmentId) -> Result<(FileRef, SegmentEnds)> {
+        let (file, ends, unreadable) = SegmentEnds::open_readable(disk, id)?;
+        unreadable.map_or(Ok((file, ends)), Err)
+    }
+
+    /// The file, what its ends say, and why the footer cannot be read, if it cannot.
+    fn open_readable(
+        disk: &DiskRef,
+        id: SegmentId,
+    ) -> Result<(FileRef, SegmentEnds, Option<Error>)> {
         let path = segment_path(id);
         let file = disk
             .open(&path, OpenMode::Read)
@@ -63,8 +85,14 @@ impl SegmentEnds {
         let header = start.decode_rest(&whole).map_err(|error| error.into_error(&path))?;
         check_number(&header, id).map_err(|what| Error::corrupt(&path, 0, what))?;
         let header_len = start.whole_len() as u64;
-        let footer = source.footer(&header, bytes);
-        Ok((file, SegmentEnds { id, bytes, header, header_len, footer }))
+        let (footer, unreadable) = match source.footer(&header, bytes) {
+            Ok(footer) => (footer, None),
+            Err(error) => {
+                let said = error.to_string().into();
+                (Err(Damage::Unreadable { of: "footer", error: said }), Some(error))
+            }
+        };
+        Ok((file, SegmentEnds { id, bytes, header, header_len, footer }, unreadable))
     }
 }
 
@@ -97,17 +125,14 @@ impl Source<'_> {
         &self,
         header: &SegmentHeader,
         bytes: u64,
-    ) -> std::result::Result<SegmentFooter, Damage> {
-        let read = |len: usize| {
-            let offset = bytes.saturating_sub(len as u64);
-            self.read(offset, len).map_err(|error| Damage::Unreadable {
-                of: "footer",
-                error: error.to_string().into(),
-            })
+    ) -> Result<std::result::Result<SegmentFooter, Damage>> {
+        let trailer = self.read(bytes.saturating_sub(TRAILER_LEN as u64), TRAILER_LEN)?;
+        let len = match SegmentFooter::decode_trailer(&trailer, bytes) {
+            Ok(len) => len,
+            Err(damage) => return Ok(Err(damage)),
         };
-        let trailer = read(TRAILER_LEN)?;
-        let len = SegmentFooter::decode_trailer(&trailer, bytes)?;
-        SegmentFooter::decode(&read(len)?, header.salt, header.segment, bytes)
+        let footer = self.read(bytes.saturating_sub(len as u64), len)?;
+        Ok(SegmentFooter::decode(&footer, header.salt, header.segment, bytes))
     }
 }
 
