@@ -1454,6 +1454,45 @@ fn a_write_that_is_short_is_gone_on_with_and_one_that_cannot_be_leaves_what_was_
 }
 
 #[test]
+fn a_checkpoint_whichever_call_of_it_failed_can_be_made_again() {
+    let prepare = || {
+        let disk = SimDisk::new(11);
+        let db = options().disk(disk.shared()).segment_bytes(4 << 10).open("").unwrap();
+        let run = db.create_run("run").unwrap();
+        for round in 0..3 {
+            for step in 0..60_u32 {
+                let key = (round * 60 + step).to_be_bytes();
+                db.run(run).transaction(|tx| tx.on::<KvStore>().put(&key, &[7; 100])).unwrap();
+            }
+            if round < 2 {
+                db.checkpoint().unwrap();
+            }
+        }
+        (disk, db, run)
+    };
+    let (disk, db, _) = prepare();
+    let first = disk.call_count();
+    assert!(db.checkpoint().unwrap().segments_removed > 1);
+    let (end, mut failed) = (disk.call_count(), 0);
+    for call in first..end {
+        let (disk, db, run) = prepare();
+        disk.fail_call(call, std::io::ErrorKind::PermissionDenied);
+        failed += u32::from(db.checkpoint().is_err());
+        match db.run(run).transaction(|tx| tx.on::<KvStore>().put(b"on", b"")) {
+            Ok(_) => {}
+            // A sync of the log failed.
+            Err(Error::Poisoned) => continue,
+            Err(error) => panic!("call {call}: {error}"),
+        }
+        db.checkpoint().unwrap_or_else(|error| panic!("after call {call} failed: {error}"));
+        let replay = db.replay_run(run).unwrap_or_else(|error| panic!("call {call}: {error}"));
+        let live = db.view().run(run).unwrap().digest().unwrap();
+        assert_eq!(replay.view().unwrap().digest().unwrap(), live, "call {call}");
+    }
+    assert!(failed > 10, "{failed}");
+}
+
+#[test]
 fn a_copy_made_while_others_write_holds_everything_that_was_synced_before() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("db");

@@ -281,9 +281,11 @@ impl Log {
     pub(crate) fn prune(&mut self, floor: Lsn) -> Result<usize> {
         self.refuse()?;
         let ids = self.superfluous(floor);
-        prune::remove_segments(&self.disk, &ids)?;
-        self.sealed.drain(..ids.len());
-        Ok(ids.len())
+        let mut gone = 0;
+        let removed = prune::remove_segments(&self.disk, &ids, |_| gone += 1);
+        // What is gone is read by nobody any more, also if what comes after it failed.
+        self.sealed.drain(..gone);
+        removed.map(|()| gone)
     }
 
     /// The sealed segments that hold nothing above `floor`, oldest first: those that

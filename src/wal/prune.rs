@@ -14,10 +14,16 @@ use crate::disk::DiskRef;
 use crate::error::Result;
 use crate::id::SegmentId;
 
-/// Removes these segments, in this order: oldest first. One that is gone already is no error.
-pub(crate) fn remove_segments(disk: &DiskRef, segments: &[SegmentId]) -> Result<()> {
+/// Removes these segments, in this order: oldest first, and calls `removed` for each that is gone. One
+/// that is gone already is no error.
+pub(crate) fn remove_segments(
+    disk: &DiskRef,
+    segments: &[SegmentId],
+    mut removed: impl FnMut(SegmentId),
+) -> Result<()> {
     for segment in segments {
         remove(disk, &segment_path(*segment))?;
+        removed(*segment);
     }
     if segments.is_empty() {
         return Ok(());
