@@ -1325,14 +1325,20 @@ fn a_damaged_snapshot_is_told_of_and_costs_nothing_while_the_log_is_there() {
     }
 }
 
+/// Two snapshots, and a log with segments between them.
+fn with_two_snapshots(place: &Path) -> PathBuf {
+    let (db, _) = imported(place);
+    freehold(&["checkpoint", text(&db)]).expect(0);
+    let more = Recording::of_sample(place, 2);
+    import(&db, &more, &["--segment-bytes", "65536"]).expect(0);
+    freehold(&["checkpoint", text(&db)]).expect(0);
+    db
+}
+
 #[test]
 fn a_database_whose_snapshots_are_all_damaged_is_refused_once_its_log_is_pruned() {
     let place = tempfile::tempdir().unwrap();
-    let (db, _) = imported(place.path());
-    freehold(&["checkpoint", text(&db)]).expect(0);
-    let more = Recording::of_sample(place.path(), 2);
-    import(&db, &more, &["--segment-bytes", "65536"]).expect(0);
-    freehold(&["checkpoint", text(&db)]).expect(0);
+    let db = with_two_snapshots(place.path());
     assert!(!db.join("wal/000001.wal").exists(), "the log is pruned");
     let expected = freehold(&["digest", text(&db), "--json"]).expect(0).out;
     let sound = place.path().join("sound");
@@ -1445,11 +1451,7 @@ fn a_damaged_database_is_explained_repaired_elsewhere_and_restored_from_a_backup
 #[test]
 fn damage_that_opening_does_not_meet_is_told_by_verify_and_backup_alike() {
     let place = tempfile::tempdir().unwrap();
-    let (db, _) = imported(place.path());
-    freehold(&["checkpoint", text(&db)]).expect(0);
-    let more = Recording::of_sample(place.path(), 2);
-    import(&db, &more, &["--segment-bytes", "65536"]).expect(0);
-    freehold(&["checkpoint", text(&db)]).expect(0);
+    let db = with_two_snapshots(place.path());
     let whole = freehold(&["digest", text(&db), "--json"]).expect(0).out;
     let damaged = files_in(&db.join("wal"), ".wal").remove(0);
     let mut bytes = fs::read(&damaged).unwrap();

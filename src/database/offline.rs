@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_damage_leaves_is_found_and_can_be_made_a_database() {
+    fn what_one_damage_leaves_is_found_and_can_be_read_by_its_lsn() {
         let mut outcomes = std::collections::BTreeMap::new();
         // With records behind the newest snapshot, and as a close leaves it, with none.
         for snapshots in [[100, 200], [200, LAST]] {

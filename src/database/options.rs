@@ -186,6 +186,9 @@ impl Options {
     /// returns [`Error::ReadOnly`](crate::Error::ReadOnly). The lock is held only while the files are
     /// read, so several programs may do it, but none while another one writes. Default: no.
     ///
+    /// It shows what can be read: the end of what a killed process left may not be synced yet, and a power
+    /// failure can take it until an opening that writes has seen to it.
+    ///
     /// A full disk can make an opening read-only as well:
     /// [`RecoveryReport::read_only`](crate::RecoveryReport::read_only) says so.
     pub fn read_only(mut self, yes: bool) -> Options {

@@ -331,7 +331,7 @@ fn read_files(
             continue;
         }
         look.found = all.behind(snapshot.lsn);
-        match read_found(disk, registry, settings, &mut look, None, &watch) {
+        match read_found(disk, registry, settings, &mut look, None, &Stopwatch::start()) {
             Err(Error::Cancelled) => return Err(Error::Cancelled),
             Ok(other) if read.as_ref().map_or(true, |read| read.state.lsn < other.state.lsn) => {
                 read = Ok(other);

@@ -27,7 +27,6 @@ use super::look;
 use super::owners::{
     CatalogFold, Owner, owner_of, refuse_other_fields, refuse_section_version, refuse_version,
 };
-use super::plan;
 use super::scan::{goes_beyond, judge};
 
 /// How often reading starts again before an error is believed: another process may write.
@@ -155,9 +154,9 @@ impl Needs {
             let path = disk.full_path(Path::new("")).into();
             return Err(Error::NotADatabase { path, found: "there is nothing" });
         }
-        let look = look::look(disk, Reach::End)?;
+        let mut look = look::look(disk, Reach::End)?;
         // Without a plan no record was ever written.
-        let Some(plan) = plan::plan(&look.found)? else { return Ok(Needs::new()) };
+        let Some(plan) = look.plan()? else { return Ok(Needs::new()) };
         let mut starts = plan.starts.iter().peekable();
         let (mut needs, start) = loop {
             let mut needs = Needs::new();

@@ -51,10 +51,15 @@ impl Found {
         let segments = self.segments.iter().map(|segment| segment.header.database);
         let snapshots = self.snapshots.iter().map(|snapshot| snapshot.database);
         let mark = self.mark.iter().map(|mark| mark.database);
-        let said: Vec<DatabaseId> = segments.chain(snapshots).chain(mark).collect();
-        let votes = |database: &&DatabaseId| said.iter().filter(|said| said == database).count();
-        // Of the last of those with the most: the first file's.
-        said.iter().rev().max_by_key(votes).copied()
+        let mut votes: Vec<(DatabaseId, usize)> = Vec::new();
+        for said in segments.chain(snapshots).chain(mark) {
+            match votes.iter_mut().find(|(database, _)| *database == said) {
+                Some((_, count)) => *count += 1,
+                None => votes.push((said, 1)),
+            }
+        }
+        // Of several with the most the last one is taken: the first file's.
+        votes.into_iter().rev().max_by_key(|(_, count)| *count).map(|(database, _)| database)
     }
 
     /// What leads on from the snapshot at `lsn`, which is all that is needed if it is whole: of what it

@@ -62,7 +62,7 @@ pub(super) fn repair(
     let is_kept = settings.keeps_all || settings.keeps_runs && has_runs;
     // Else what is readable of the history in them would be lost, and be missed by nobody.
     if let Some(plan) = plan.filter(|_| !is_kept) {
-        prune::remove_segments(disk, &plan.superfluous, |_| {})?;
+        prune::remove_segments(disk, &plan.superfluous, || {})?;
     }
 
     let last = look.found.segments.last();

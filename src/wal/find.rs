@@ -79,12 +79,9 @@ impl Finder {
         };
         ids.sort_unstable();
         let mut segments = Vec::with_capacity(ids.len());
-        for (at, id) in ids.iter().copied().enumerate() {
+        for id in ids {
             // What lies before a gap was left by a pruning that did not end, and is no part of the log.
-            if at
-                .checked_sub(1)
-                .is_some_and(|before| ids.get(before).map(|id| id.next()) != Some(id))
-            {
+            if segments.last().is_some_and(|before: &Sought| before.id.next() != id) {
                 segments.clear();
             }
             let ends = SegmentEnds::read(disk, id)?;

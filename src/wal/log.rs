@@ -282,7 +282,7 @@ impl Log {
         self.refuse()?;
         let ids = self.superfluous(floor);
         let mut gone = 0;
-        let removed = prune::remove_segments(&self.disk, &ids, |_| gone += 1);
+        let removed = prune::remove_segments(&self.disk, &ids, || gone += 1);
         // What is gone is read by nobody any more, also if what comes after it failed.
         self.sealed.drain(..gone);
         removed.map(|()| gone)

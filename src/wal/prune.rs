@@ -14,16 +14,16 @@ use crate::disk::DiskRef;
 use crate::error::Result;
 use crate::id::SegmentId;
 
-/// Removes these segments, in this order: oldest first, and calls `removed` for each that is gone. One
-/// that is gone already is no error.
+/// Removes these segments, in this order: oldest first, and calls `gone` after each. One that is gone
+/// already is no error.
 pub(crate) fn remove_segments(
     disk: &DiskRef,
     segments: &[SegmentId],
-    mut removed: impl FnMut(SegmentId),
+    mut gone: impl FnMut(),
 ) -> Result<()> {
     for segment in segments {
         remove(disk, &segment_path(*segment))?;
-        removed(*segment);
+        gone();
     }
     if segments.is_empty() {
         return Ok(());

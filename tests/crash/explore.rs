@@ -373,8 +373,8 @@ impl Explorer<'_> {
                 if let Some(kept) = kept {
                     self.wrong(&place, &kept);
                 }
-                let known = (0..=lsn).filter_map(|lsn| self.trace.history.get(&lsn));
-                let known = known.filter_map(|model| model.runs.keys().next_back()).max();
+                let known = self.trace.history.range(..=lsn);
+                let known = known.filter_map(|(_, model)| model.runs.keys().next_back()).max();
                 if known.is_some_and(|known| run.0 <= *known) {
                     self.wrong(&place, &format!("a new run got the number {run} of an older one"));
                 }
