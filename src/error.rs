@@ -150,6 +150,20 @@ pub enum Error {
         /// The first and the last record that are left, if any is.
         left: Option<(Lsn, Lsn)>,
     },
+    /// A record of a run is in no file, although nothing allowed that it be given up: a file was lost.
+    #[error("{}: record {lsn} of run {run}, which must be kept, is not there{}",
+        path.display(),
+        Left(left))]
+    HistoryLost {
+        /// The database: it must be in the log or in a history file.
+        path: Box<Path>,
+        /// The run.
+        run: RunId,
+        /// The newest record that is missing.
+        lsn: Lsn,
+        /// The first and the last record that are left, if any is.
+        left: Option<(Lsn, Lsn)>,
+    },
     /// No run with this ID or name.
     #[error("no run {run}")]
     NoRun {

@@ -7,7 +7,7 @@
 //! - A torn tail is no damage; a snapshot that cannot be used is, even if an older one can, and so are a
 //!   segment that the newest snapshot covers, and a history file, without which some runs cannot be
 //!   replayed. Of these it says that opening is not refused.
-//! - A history that is not kept as far back is no damage either.
+//! - A history that was given up is no damage either; one that is lost is, and `--deep` finds it.
 
 use std::io::Write;
 

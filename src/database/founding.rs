@@ -20,7 +20,8 @@ pub(crate) fn found(state: &Published, path: &Path) -> Result<()> {
     let mut log = recovery::found(&disk, state.lsn)?;
     snapshot::write(
         &disk,
-        &meta_of(state, log.database(), log.chain()),
+        // What led to it is elsewhere.
+        &meta_of(state, log.database(), log.chain(), state.lsn.next()),
         |writer| write_sections(state, writer),
         || Ok(()),
     )?;

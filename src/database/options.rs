@@ -43,7 +43,7 @@ pub enum History {
     #[default]
     Runs,
     /// Nothing beyond the log itself, which reaches back to the oldest snapshot. What an earlier opening
-    /// kept for runs is removed at the next checkpoint.
+    /// kept for runs is removed at the next checkpoint that writes a snapshot.
     Wal,
     /// The whole log, from the first record.
     All,

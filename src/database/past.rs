@@ -8,7 +8,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::{Core, Database, View, locked};
+use super::{Core, Database, History, View, locked};
 use crate::disk::{DiskRef, FileRef};
 use crate::error::{Error, Result};
 use crate::id::{Lsn, RunId, Timestamp};
@@ -234,7 +234,11 @@ impl Core {
         let held = past.reading();
         let lock = self.hold(past)?;
         let packs = past.packs(&held, lock.is_none())?;
-        let mut sources = Sources::new(&past.disk, self.finder(past)?, packs)?;
+        let kept_from = match &self.files {
+            Some(files) if files.history == History::Wal => Lsn(u64::MAX),
+            _ => self.published.load().kept_from,
+        };
+        let mut sources = Sources::new(&past.disk, self.finder(past)?, packs, kept_from)?;
         for (run, last) in runs {
             each(run, replay::read_run(&mut sources, run, last))?;
         }

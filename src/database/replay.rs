@@ -73,6 +73,7 @@ impl Database {
     ///
     /// [`Error::NoRun`]. [`Error::HistoryCut`] if a record is not kept any more, by what
     /// [`Options::history`](crate::Options::history) says; always for a database in memory.
+    /// [`Error::HistoryLost`] if one is missing that must be there.
     /// [`Error::Corrupt`] if a file is damaged.
     pub fn replay_run(&self, run: RunId) -> Result<Replay> {
         self.core().refuse_nested("replay_run")?;

@@ -62,7 +62,7 @@ pub(crate) const HEADER: &[Field] = &[
     ("header length", 4),
     FEATURES_FIELD,
     ("database", 16),
-    ("first LSN, 0 of a snapshot", 8),
+    ("first LSN; of a snapshot, that from which histories are kept", 8),
     ("last LSN", 8),
     ("timestamp of that record", 8),
     ("chain checksum behind that record", 4),
@@ -149,7 +149,8 @@ pub(crate) struct SnapshotHeader {
     pub(crate) kind: FileKind,
     pub(crate) features: Features,
     pub(crate) database: DatabaseId,
-    /// The first record of which entries are in it; 0 if it is a state.
+    /// The first record of which entries are in it; of a state, that from which what its runs did is
+    /// kept somewhere.
     pub(crate) first_lsn: Lsn,
     /// The last record in it.
     pub(crate) lsn: Lsn,
@@ -189,9 +190,9 @@ impl SnapshotHeader {
         let timestamp = Timestamp(cursor.u64("timestamp of a snapshot")?);
         let chain = cursor.u32("chain checksum of a snapshot")?;
         let epoch = Epoch(cursor.u32("epoch of a snapshot")?);
-        if kind == FileKind::Snapshot && first_lsn != Lsn::ZERO {
-            let (of, found) = ("first LSN of a snapshot", first_lsn.0);
-            return Err(Damage::Value { of, found, expected: 0 }.into());
+        if kind == FileKind::Snapshot && first_lsn > lsn.next() {
+            let (of, found, most) = ("first LSN of a snapshot", first_lsn.0, lsn.next().0);
+            return Err(Damage::TooLarge { of, found, most }.into());
         }
         let header =
             SnapshotHeader { kind, features, database, first_lsn, lsn, timestamp, chain, epoch };
@@ -359,6 +360,15 @@ mod tests {
                 let decoded = decoded.ok().map(|(header, ..)| header);
                 assert_eq!(decoded, (kind == expected).then(|| header.clone()));
             }
+        }
+    }
+
+    #[test]
+    fn the_histories_of_a_state_are_kept_from_the_record_behind_it_at_the_latest() {
+        for (first_lsn, is_right) in [(0, true), (5, true), (6, false), (u64::MAX, false)] {
+            let header = SnapshotHeader { first_lsn: Lsn(first_lsn), ..header() };
+            let decoded = SnapshotHeader::decode(&header.encode(), FileKind::Snapshot);
+            assert_eq!(decoded.is_ok(), is_right, "{first_lsn}");
         }
     }
 

@@ -54,6 +54,7 @@ pub(super) fn load(
     state.lsn = meta.lsn;
     state.epoch = meta.epoch;
     state.timestamp = meta.timestamp;
+    state.kept_from = meta.first_lsn;
     for row in &meta.runs {
         if row.is_gone {
             state.table.insert_gone(row.run, row.parent);

@@ -1,5 +1,6 @@
 //! Following a run's chain back to its beginning.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::pack::ListedPack;
@@ -18,6 +19,8 @@ pub(crate) struct Sources {
     finder: Finder,
     /// The first record in the log.
     wal_first: Lsn,
+    /// From this record on, what runs did is kept.
+    kept_from: Lsn,
     /// Ascending.
     packs: Vec<Arc<ListedPack>>,
     /// The last of them was compared with the log.
@@ -32,10 +35,11 @@ impl Sources {
         disk: &DiskRef,
         mut finder: Finder,
         packs: Vec<Arc<ListedPack>>,
+        kept_from: Lsn,
     ) -> Result<Sources> {
         let wal_first = finder.first()?.map_or(Lsn(u64::MAX), |first| first.first_lsn);
         let disk = disk.clone();
-        Ok(Sources { disk, finder, wal_first, packs, are_ours: false, types: None })
+        Ok(Sources { disk, finder, wal_first, kept_from, packs, are_ours: false, types: None })
     }
 
     /// The run's part of the record `lsn`, and of those before it that stand with it. `None`: it is
@@ -74,13 +78,22 @@ impl Sources {
         let place = (segment_path(found.segment), found.offset);
         Part::of_record(run, found.body, types, at, place).map(Some)
     }
+
+    /// A record of `run` is not there.
+    fn without(&self, run: RunId, lsn: Lsn, left: Option<(Lsn, Lsn)>) -> Error {
+        if lsn < self.kept_from {
+            return Error::HistoryCut { run, lsn, left };
+        }
+        let path = self.disk.full_path(Path::new("")).into();
+        Error::HistoryLost { path, run, lsn, left }
+    }
 }
 
 /// Everything that `run` did up to its record `last`.
 ///
 /// # Errors
 ///
-/// [`Error::HistoryCut`] if a record is not kept any more.
+/// [`Error::HistoryCut`] if a record is not kept any more, [`Error::HistoryLost`] if it must be there.
 pub(crate) fn read_run(sources: &mut Sources, run: RunId, last: Lsn) -> Result<RunLog> {
     let mut log = RunLog::default();
     // From the last to the first.
@@ -93,12 +106,11 @@ pub(crate) fn read_run(sources: &mut Sources, run: RunId, last: Lsn) -> Result<R
             parts.push(read_root(sources, run, last, before, &mut log)?);
             break;
         }
-        let cut = |parts: &[Part]| {
+        let Some(mut part) = sources.part(of, at, &mut log)? else {
             let lsn_of = |part: &Part| part.entries.first().map(|(_, entry)| entry.lsn);
             let left = parts.iter().rev().find_map(lsn_of).map(|first| (first, last));
-            Error::HistoryCut { run, lsn: at, left }
+            return Err(sources.without(run, at, left));
         };
-        let Some(mut part) = sources.part(of, at, &mut log)? else { return Err(cut(&parts)) };
         let beginning = part.before().map_err(|what| part.corrupt(what))?;
         let first = part.entries.first().map_or(at, |(_, entry)| entry.lsn);
         if let Some(before) = before.take() {

@@ -37,7 +37,8 @@ pub(crate) use writer::{SnapshotWriter, write, write_entries};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SnapshotMeta {
     pub(crate) kind: FileKind,
-    /// The first record of which entries are in it; 0 if it is a state.
+    /// The first record of which entries are in it; of a state, that from which what its runs did is
+    /// kept somewhere.
     pub(crate) first_lsn: Lsn,
     /// The database it belongs to.
     pub(crate) database: DatabaseId,

@@ -98,6 +98,8 @@ pub(crate) struct State {
     pub(crate) lsn: Lsn,
     pub(crate) epoch: Epoch,
     pub(crate) timestamp: Timestamp,
+    /// From this record on, what the runs did is kept somewhere.
+    pub(crate) kept_from: Lsn,
     /// Cells changed since the state was last published.
     dirty: Vec<(RunId, usize)>,
     /// Runs made since the state was last published.
@@ -118,6 +120,7 @@ impl State {
             lsn: Lsn::ZERO,
             epoch: Epoch(0),
             timestamp: Timestamp(0),
+            kept_from: Lsn::ZERO,
             dirty: Vec::new(),
             made: Vec::new(),
             removed: Vec::new(),
@@ -144,7 +147,7 @@ impl State {
         state.detached = Arc::clone(&published.detached);
         state.catalog = Arc::clone(&published.catalog);
         (state.lsn, state.epoch) = (published.lsn, published.epoch);
-        state.timestamp = published.timestamp;
+        (state.timestamp, state.kept_from) = (published.timestamp, published.kept_from);
         state
     }
 
@@ -294,6 +297,7 @@ impl State {
             lsn: self.lsn,
             epoch: self.epoch,
             timestamp: self.timestamp,
+            kept_from: self.kept_from,
         }
     }
 }

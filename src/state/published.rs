@@ -48,6 +48,8 @@ pub(crate) struct Published {
     pub(crate) lsn: Lsn,
     pub(crate) epoch: Epoch,
     pub(crate) timestamp: Timestamp,
+    /// From this record on, what the runs did is kept somewhere.
+    pub(crate) kept_from: Lsn,
 }
 
 impl Published {
@@ -62,6 +64,7 @@ impl Published {
             lsn: Lsn::ZERO,
             epoch: Epoch(0),
             timestamp: Timestamp(0),
+            kept_from: Lsn::ZERO,
         }
     }
 }

@@ -240,6 +240,67 @@ fn a_run_whose_beginning_is_not_kept_goes_on_and_says_so() {
 }
 
 #[test]
+fn whichever_file_of_a_history_is_lost_its_run_says_so_and_what_was_given_up_is_no_loss() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("db");
+    let compared = || freehold::compare_runs(&path).unwrap();
+    let db = options().history(History::All).open(&path).unwrap();
+    let run = db.create_run("run").unwrap();
+    fill(&db, run, 6);
+    drop(db);
+    // From the log of a database that keeps all of it, and from history files.
+    let segments = files_in(&path.join("wal")).into_iter().take(3);
+    let lose_each = |files: Vec<std::path::PathBuf>| {
+        assert!(!files.is_empty());
+        for file in files {
+            let aside = directory.path().join("aside");
+            std::fs::rename(&file, &aside).unwrap();
+            let comparison = compared();
+            assert_eq!((&comparison.cut[..], comparison.failed.len()), (&[][..], 1), "{file:?}");
+            let (_, why) = &comparison.failed[0];
+            let of = format!("{}: record ", path.display());
+            assert!(
+                why.starts_with(&of)
+                    && why.contains(&format!("of run {run}, which must be kept, is not")),
+                "{why}"
+            );
+            std::fs::rename(&aside, &file).unwrap();
+            assert_eq!(compared().same, 1);
+        }
+    };
+    lose_each(segments.collect());
+    let db = open(&path);
+    fill(&db, run, 4);
+    drop(db);
+    lose_each(files_in(&path.join("history")));
+
+    // It is given up only once a snapshot says so.
+    let db = options().history(History::Wal).open(&path).unwrap();
+    db.checkpoint().unwrap();
+    drop(db);
+    assert_eq!(compared().same, 1);
+    let db = options().history(History::Wal).open(&path).unwrap();
+    put(&db, run, "key", "given up");
+    db.checkpoint().unwrap();
+    drop(db);
+    assert!(files_in(&path.join("history")).is_empty());
+    assert_eq!(compared().cut, [run]);
+    // What follows is kept again, and the loss of it is one.
+    let db = open(&path);
+    let second = db.create_run("second").unwrap();
+    fill(&db, second, 4);
+    drop(db);
+    assert_eq!((compared().cut, compared().same), (vec![run], 1));
+    std::fs::remove_dir_all(path.join("history")).unwrap();
+    assert_eq!((compared().cut.len(), compared().failed.len()), (1, 1), "{:?}", compared());
+    // A database that is made of a state has no history from before it.
+    let last = freehold::inspect(&path).unwrap().lsn();
+    freehold::stop_before(&path, last, directory.path().join("made")).unwrap();
+    let made = freehold::compare_runs(directory.path().join("made")).unwrap();
+    assert_eq!((made.cut.len(), made.failed.len()), (2, 0), "{made:?}");
+}
+
+#[test]
 fn a_gap_in_the_history_is_found_also_after_what_is_around_it_was_merged() {
     let directory = tempfile::tempdir().unwrap();
     let history = directory.path().join("history");
@@ -261,7 +322,7 @@ fn a_gap_in_the_history_is_found_also_after_what_is_around_it_was_merged() {
     fill(&db, run, 8);
     assert!(files().len() < 4, "{:?}", files());
     let refused = db.replay_run(run).unwrap_err();
-    assert!(matches!(refused, Error::HistoryCut { .. }), "{refused}");
+    assert!(matches!(refused, Error::HistoryLost { .. }), "{refused}");
     assert_eq!(live(&db, run).len(), 1);
 }
 
@@ -290,7 +351,7 @@ fn history_of_another_database_or_of_records_that_were_taken_back_is_set_aside()
     fill(&db, run, 6);
     let is_whole =
         db.replay_run(run).map(|replay| content(&replay.view().unwrap()) == live(&db, run));
-    assert!(matches!(is_whole, Ok(true) | Err(Error::HistoryCut { .. })), "{is_whole:?}");
+    assert!(matches!(is_whole, Ok(true) | Err(Error::HistoryLost { .. })), "{is_whole:?}");
 
     let db = open(other.path());
     let other_run = db.create_run("run").unwrap();
@@ -302,7 +363,7 @@ fn history_of_another_database_or_of_records_that_were_taken_back_is_set_aside()
     let db = open(other.path());
     fill(&db, other_run, 4);
     let refused = db.replay_run(other_run).unwrap_err();
-    assert!(matches!(refused, Error::HistoryCut { .. }), "{refused}");
+    assert!(matches!(refused, Error::HistoryLost { .. }), "{refused}");
     let names: Vec<_> =
         std::fs::read_dir(&history).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(names.iter().any(|name| name.to_string_lossy().ends_with(".foreign")), "{names:?}");

@@ -230,6 +230,7 @@ fn outcome_of(error: &Error) -> Outcome {
         Error::ReplayDiverged(_) => "replay",
         Error::NoLsn { .. } => "no LSN",
         Error::HistoryCut { .. } => "history cut",
+        Error::HistoryLost { .. } => "history lost",
         Error::Rejected(_) => "rejected",
         _ => "other",
     };
