@@ -859,6 +859,17 @@ fn verify_says_what_opening_would_find_and_changes_nothing() {
     flip(&snapshot, 200);
     let report = freehold::verify(crashed.path()).unwrap();
     assert_eq!(report.damaged_snapshots.len(), 1);
+
+    // What is refused is refused again, in the same words, and is as it was.
+    let sealed = files(crashed.path(), "wal", ".wal").remove(0);
+    let end = fs::read(&sealed).unwrap().len();
+    flip(&sealed, end - 30);
+    let before = list();
+    let said = || freehold::verify(crashed.path()).unwrap_err().to_string();
+    let first = said();
+    assert!(first.contains(sealed.file_name().unwrap().to_str().unwrap()), "{first}");
+    assert_eq!([said(), said()], [first.clone(), first]);
+    assert!(list() == before, "a refused verify writes nothing");
 }
 
 #[test]

@@ -177,6 +177,17 @@ fn a_core_entry_of_a_later_build_is_no_damage_and_an_origin_needs_its_operation(
     }
 }
 
+#[test]
+fn a_wal_type_that_no_catalog_names_is_refused_with_its_place() {
+    for wal_type in [0x00, 0xeb, 0xff] {
+        let mark = (0xea, 1, 7_u64.to_le_bytes().to_vec());
+        let refused = open_with(&[mark, (wal_type, 1, Vec::new())]).unwrap_err().to_string();
+        assert!(refused.starts_with("wal/000001.wal at "), "{refused}");
+        let unknown = format!(": WAL type {wal_type:#04x} stands in no catalog");
+        assert!(refused.ends_with(&unknown), "{refused}");
+    }
+}
+
 /// Closed by nobody, and its last record was torn: opening copies, cuts and seals.
 fn torn() -> SimDisk {
     let disk = SimDisk::new(3);
