@@ -140,7 +140,8 @@ pub enum Error {
         nearest: Lsn,
     },
     /// The records from which a run could be replayed are not all kept any more, by what
-    /// [`Options::history`](crate::Options::history) says.
+    /// [`Options::history`](crate::Options::history) said, or never were here: the database was made
+    /// of a state.
     #[error("run {run}: record {lsn} of its history is not kept{}", Left(left))]
     HistoryCut {
         /// The run.
@@ -150,13 +151,11 @@ pub enum Error {
         /// The first and the last record that are left, if any is.
         left: Option<(Lsn, Lsn)>,
     },
-    /// A record of a run is in no file, although nothing allowed that it be given up: a file was lost.
-    #[error("{}: record {lsn} of run {run}, which must be kept, is not there{}",
-        path.display(),
-        Left(left))]
+    /// A record from which a run is to be replayed must be in the log or in a history file, and is in none
+    /// that can be used: a file was lost. What the root did is called [cut](Error::HistoryCut), also
+    /// where a file is lost.
+    #[error("run {run}: record {lsn} of its history must be kept, and is not there{}", Left(left))]
     HistoryLost {
-        /// The database: it must be in the log or in a history file.
-        path: Box<Path>,
         /// The run.
         run: RunId,
         /// The newest record that is missing.

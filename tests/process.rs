@@ -848,13 +848,13 @@ fn a_history_file_that_is_damaged_or_lost_is_told_of() {
     let told = freehold(&["verify", text(&without), "--deep"]).expect(1);
     assert!(told.out.contains("run 1 cannot be replayed: "), "{}", told.out);
     assert!(
-        told.out.contains(" of run 1, which must be kept, is not there, nor is any other\n"),
+        told.out.contains(" of its history must be kept, and is not there, nor is any other\n"),
         "{}",
         told.out
     );
     let name = recording.steps.keys().next().unwrap();
     freehold(&["replay", text(&without), name])
-        .refuses(&[text(&without), "must be kept, is not there, nor is any other"]);
+        .refuses(&[text(&without), "must be kept, and is not there, nor is any other"]);
 }
 
 // --- Kills ---------------------------------------------------------------------------------------

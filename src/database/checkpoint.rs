@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Core, Files, History, Mistake, Options, Past, Writer, locked};
+use super::{Core, Files, History, Mistake, Past, Writer, locked};
 use crate::error::{Error, Result};
 use crate::format::core_entry::Told;
 use crate::id::{DatabaseId, Lsn, RunId};
@@ -36,8 +36,6 @@ pub struct CheckpointReport {
 pub(super) struct Checkpoints {
     kept: usize,
     newest: Option<Lsn>,
-    /// The record from which the newest says that what runs did is kept.
-    kept_from: Lsn,
     /// How many runs had been deleted when history was last freed of what nobody needs.
     freed_of: Option<u64>,
     /// Found damaged at opening: they do not count as kept.
@@ -45,14 +43,8 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    pub(super) fn new(
-        options: &Options,
-        newest: Option<Lsn>,
-        kept_from: Lsn,
-        damaged: Vec<Lsn>,
-    ) -> Checkpoints {
-        let kept = options.snapshots_kept;
-        Checkpoints { kept, newest, kept_from, freed_of: None, damaged }
+    pub(super) fn new(kept: usize, newest: Option<Lsn>, damaged: Vec<Lsn>) -> Checkpoints {
+        Checkpoints { kept, newest, freed_of: None, damaged }
     }
 }
 
@@ -140,7 +132,6 @@ impl Core {
             files.wal_bytes.fetch_sub(covered, Ordering::Relaxed);
             report.snapshot_bytes = written.bytes;
             checkpoints.newest = Some(state.lsn);
-            checkpoints.kept_from = kept_from;
             checkpoints.damaged.retain(|damaged| *damaged != state.lsn);
         }
         let damaged = &checkpoints.damaged;
@@ -155,9 +146,8 @@ impl Core {
         if let Some(floor) = pruned.kept.last().filter(|_| pruned.kept.len() >= checkpoints.kept) {
             let deleted = state.table.deleted_count();
             let has_deleted = checkpoints.freed_of != Some(deleted);
-            let is_given_up = checkpoints.kept_from > *floor;
             (report.segments_removed, report.history_bytes) =
-                prune_log(files, state, *floor, has_deleted, is_given_up)?;
+                prune_log(files, state, *floor, has_deleted)?;
             checkpoints.freed_of = Some(deleted);
         }
         Ok(report)
@@ -182,7 +172,7 @@ impl Core {
                 && SnapshotFile::open(&files.disk, lsn)?.verify_whole().is_ok())
         })?;
         let (segments, _) = match pruned.kept.first() {
-            Some(floor) => prune_log(files, state, *floor, true, true)?,
+            Some(floor) => prune_log(files, state, *floor, true)?,
             None => (0, 0),
         };
         Ok(segments > 0 || !pruned.removed.is_empty())
@@ -200,19 +190,18 @@ impl Core {
 
 /// Removes the segments that hold nothing above `floor`, after what runs did in them was kept. How many
 /// they were, and how many bytes that took.
-///
-/// `has_deleted`: runs were deleted since this was last called. `is_given_up`: the newest snapshot does not
-/// say that what runs did is kept, so it may go if that is wanted.
 fn prune_log(
     files: &Files,
     state: &Published,
     floor: Lsn,
     has_deleted: bool,
-    is_given_up: bool,
 ) -> Result<(usize, u64)> {
     let kept = match files.history {
         History::All => return Ok((0, 0)),
-        History::Wal if !is_given_up => return Ok((0, 0)),
+        // It says that what its runs did is kept, and may be the one that is loaded.
+        History::Wal if SnapshotFile::open(&files.disk, floor)?.meta().first_lsn <= floor => {
+            return Ok((0, 0));
+        }
         History::Wal => {
             replay::remove_packs(&files.disk)?;
             0

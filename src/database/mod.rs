@@ -479,7 +479,7 @@ impl Core {
         let lsn = state.lsn;
         let wal_bytes = report.wal_bytes_since_snapshot;
         let checkpoints =
-            Checkpoints::new(options, report.snapshot_lsn, state.kept_from, damaged_snapshots);
+            Checkpoints::new(options.snapshots_kept, report.snapshot_lsn, damaged_snapshots);
         let registry = state.registry;
         Core {
             durability: options.durability,

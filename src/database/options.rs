@@ -43,7 +43,8 @@ pub enum History {
     #[default]
     Runs,
     /// Nothing beyond the log itself, which reaches back to the oldest snapshot. What an earlier opening
-    /// kept for runs is removed at the next checkpoint that writes a snapshot.
+    /// kept for runs is removed once every snapshot that is kept says so: at the second checkpoint that
+    /// has something new to write, by default.
     Wal,
     /// The whole log, from the first record.
     All,

@@ -221,6 +221,24 @@ impl Core {
         }
     }
 
+    /// The record from which on what runs did must be there. `is_held`: no other process can have changed
+    /// the files since they were opened.
+    fn kept_from(&self, past: &Past, is_held: bool) -> Result<Lsn> {
+        let nothing = Lsn(u64::MAX);
+        if self.files.as_ref().is_some_and(|files| files.history == History::Wal) {
+            // It is being given up.
+            return Ok(nothing);
+        }
+        if !is_held {
+            // Nothing is removed but behind a new snapshot.
+            let newest = snapshot::list(&past.disk)?.snapshots.first().map(|newest| newest.lsn);
+            if newest != self.report.snapshot_lsn {
+                return Ok(nothing);
+            }
+        }
+        Ok(self.published.load().kept_from)
+    }
+
     /// Everything that runs did, each up to its record given, one after the other.
     pub(super) fn read_runs(
         &self,
@@ -234,13 +252,19 @@ impl Core {
         let held = past.reading();
         let lock = self.hold(past)?;
         let packs = past.packs(&held, lock.is_none())?;
-        let kept_from = match &self.files {
-            Some(files) if files.history == History::Wal => Lsn(u64::MAX),
-            _ => self.published.load().kept_from,
-        };
+        let kept_from = self.kept_from(past, lock.is_none())?;
         let mut sources = Sources::new(&past.disk, self.finder(past)?, packs, kept_from)?;
         for (run, last) in runs {
-            each(run, replay::read_run(&mut sources, run, last))?;
+            let log = match replay::read_run(&mut sources, run, last) {
+                // It was deleted since it was looked for, and what it did with it.
+                Err(Error::HistoryLost { .. })
+                    if self.published.load().table.get(run).is_none() =>
+                {
+                    Err(Error::NoRun { run: run.to_string().into() })
+                }
+                log => log,
+            };
+            each(run, log)?;
         }
         Ok(())
     }

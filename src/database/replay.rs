@@ -72,7 +72,7 @@ impl Database {
     /// # Errors
     ///
     /// [`Error::NoRun`]. [`Error::HistoryCut`] if a record is not kept any more, by what
-    /// [`Options::history`](crate::Options::history) says; always for a database in memory.
+    /// [`Options::history`](crate::Options::history) said; always for a database in memory.
     /// [`Error::HistoryLost`] if one is missing that must be there.
     /// [`Error::Corrupt`] if a file is damaged.
     pub fn replay_run(&self, run: RunId) -> Result<Replay> {

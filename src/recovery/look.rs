@@ -150,8 +150,11 @@ pub(super) fn look(disk: &DiskRef, reach: Reach) -> Result<Look> {
         match SnapshotFile::open(disk, listed.lsn) {
             Ok(file) => {
                 look.read_only_features |= file.features().unknown_read_only();
-                let database = file.meta().database;
-                look.found.snapshots.push(FoundSnapshot { lsn: listed.lsn, database });
+                look.found.snapshots.push(FoundSnapshot {
+                    lsn: listed.lsn,
+                    database: file.meta().database,
+                    kept_from: file.meta().first_lsn,
+                });
             }
             Err(error) if error.is_damage() => look.damaged_snapshots.push(error),
             Err(error) => return Err(error),

@@ -21,6 +21,8 @@ use crate::wal::scan::SegmentEnds;
 pub(super) struct FoundSnapshot {
     pub(super) lsn: Lsn,
     pub(super) database: DatabaseId,
+    /// From this record on, what its runs did is kept somewhere.
+    pub(super) kept_from: Lsn,
 }
 
 /// Everything that was found in a database's directory.

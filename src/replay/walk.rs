@@ -1,6 +1,5 @@
 //! Following a run's chain back to its beginning.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::pack::ListedPack;
@@ -43,7 +42,7 @@ impl Sources {
     }
 
     /// The run's part of the record `lsn`, and of those before it that stand with it. `None`: it is
-    /// not kept.
+    /// not there.
     fn part(&mut self, run: RunId, lsn: Lsn, log: &mut RunLog) -> Result<Option<Part>> {
         if lsn < self.wal_first {
             if let Some(last) = self.packs.last().filter(|_| !self.are_ours) {
@@ -84,8 +83,7 @@ impl Sources {
         if lsn < self.kept_from {
             return Error::HistoryCut { run, lsn, left };
         }
-        let path = self.disk.full_path(Path::new("")).into();
-        Error::HistoryLost { path, run, lsn, left }
+        Error::HistoryLost { run, lsn, left }
     }
 }
 
