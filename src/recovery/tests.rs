@@ -6,15 +6,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::database::{Database, Durability, Options};
-use crate::error::Error;
+use crate::error::{Damage, Error};
 use crate::format::core_entry;
 use crate::format::entry::encode_head;
 use crate::format::record::{BODY_HEAD_LEN, FRAME_LEN, Place, encode_body_head, frame};
 use crate::format::segment::SegmentHeader;
 use crate::format::version::Features;
-use crate::id::{Lsn, Timestamp};
+use crate::id::{Lsn, SegmentId, Timestamp};
 use crate::prelude::{OrdMap, operations, primitive};
 use crate::testing::{SimDisk, Survival};
+use crate::wal::names::{MARK, segment_path};
+use crate::wal::scan::{SegmentReader, Step};
 
 use super::{claim, found, unmark};
 
@@ -185,6 +187,57 @@ fn a_wal_type_that_no_catalog_names_is_refused_with_its_place() {
         assert!(refused.starts_with("wal/000001.wal at "), "{refused}");
         let unknown = format!(": WAL type {wal_type:#04x} stands in no catalog");
         assert!(refused.ends_with(&unknown), "{refused}");
+    }
+}
+
+/// Case E of `docs/recovery.md`.
+#[test]
+fn zeros_where_a_record_is_proved_synced_are_damage_and_behind_that_the_end() {
+    let disk = SimDisk::new(6);
+    let db = open(&disk).unwrap();
+    let mark_up_to = |last: u64| {
+        for at in db.view().lsn().0..last {
+            db.transaction(|tx| tx.on::<Marks>().mark(at)).unwrap();
+        }
+        disk.bytes(Path::new(MARK)).unwrap()
+    };
+    let (early, late) = (mark_up_to(20), mark_up_to(40));
+    let disk = disk.after_kill();
+    std::mem::forget(db);
+    let path = segment_path(SegmentId(1));
+    let mut reader = SegmentReader::default();
+    reader.read(&disk.shared(), SegmentId(1)).unwrap();
+    for (synced_mark, most) in [(early, 20), (late, 40)] {
+        let mut records = reader.records().unwrap();
+        let mut refused = 0;
+        while let Step::Record(record) = records.step() {
+            let (lsn, offset) = (record.header.lsn, record.offset);
+            let copy = disk.after_kill();
+            copy.put(Path::new(MARK), &synced_mark);
+            let mut bytes = copy.bytes(&path).unwrap();
+            bytes[offset..].fill(0);
+            copy.put(&path, &bytes);
+            if let Ok(db) = open(&copy) {
+                assert_eq!(db.view().lsn().next(), lsn);
+                continue;
+            }
+            let error = open(&copy).unwrap_err();
+            let Error::Corrupt {
+                offset: at,
+                what: Damage::Proved { damage, lsn: bad, proved, .. },
+                ..
+            } = error
+            else {
+                panic!("record {lsn}: {error}")
+            };
+            assert_eq!(
+                (at, bad, *damage),
+                (offset as u64, lsn, Damage::Value { of: "record length", found: 0, expected: 1 })
+            );
+            assert!(lsn <= proved, "{lsn} {proved}");
+            refused += 1;
+        }
+        assert!((most - 1..=most).contains(&refused), "{refused} of {most}");
     }
 }
 

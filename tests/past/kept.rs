@@ -164,6 +164,30 @@ fn a_database_that_is_only_read_can_look_back() {
 }
 
 #[test]
+fn what_a_killed_process_left_can_be_looked_back_on_without_changing_it() {
+    let disk = SimDisk::new(31);
+    let db = options().disk(disk.shared()).open("").unwrap();
+    let run = db.create_run("run").unwrap();
+    fill(&db, run, 2);
+    for step in 0..20 {
+        put(&db, run, &format!("key {step}"), "last");
+    }
+    let (last, content_of_run) = (db.view().lsn(), live(&db, run));
+    let killed = disk.after_kill();
+    std::mem::forget(db);
+    let before = killed.fingerprint();
+    let db = options().disk(killed.shared()).read_only(true).open("").unwrap();
+    assert_eq!(db.view().lsn(), last);
+    assert_eq!(replayed(&db, run), content_of_run);
+    assert_eq!(db.view_at(Lsn(last.0 - 20)).unwrap().lsn(), Lsn(last.0 - 20));
+    // The records of the segment that has no footer stand behind those of one that has.
+    let replay = db.replay_run(run).unwrap();
+    let lsns: Vec<u64> = replay.steps().map(|step| step.lsn.0).collect();
+    assert_eq!(lsns, (lsns[0]..=last.0).collect::<Vec<_>>());
+    assert_eq!(killed.fingerprint(), before);
+}
+
+#[test]
 fn damage_to_a_history_file_is_told_and_costs_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let db = open(directory.path());
