@@ -69,11 +69,15 @@ pub fn backup(path: impl AsRef<Path>, into: impl AsRef<Path>) -> Result<Recovery
 fn copy_database(from: &DiskRef, to: &DiskRef) -> Result<RecoveryReport> {
     let mut attempts_left = ATTEMPTS;
     loop {
-        let names = names(from)?;
+        let history = replay::history_files(from)?;
+        let names = names(from, &history)?;
         attempts_left -= 1;
         match attempt(from, to, &names) {
             Err(Error::Corrupt { .. } | Error::Missing { .. } | Error::Io { .. })
-                if attempts_left > 0 && self::names(from)? != names => {}
+                if attempts_left > 0
+                    && self::names(from, &replay::history_files(from)?)? != names => {}
+            // Of a run that was deleted meanwhile, and is in the copy, it may lack what it did.
+            Ok(_) if attempts_left > 0 && is_written_anew(&history, from)? => {}
             // Nothing came or went meanwhile, and what was appended is not copied: the next attempt
             // would find the same.
             done => return done,
@@ -81,9 +85,16 @@ fn copy_database(from: &DiskRef, to: &DiskRef) -> Result<RecoveryReport> {
     }
 }
 
+/// Whether one of the history files has become another one under the same name.
+fn is_written_anew(history: &[(PathBuf, u64)], from: &DiskRef) -> Result<bool> {
+    let now = replay::history_files(from)?;
+    let is_other = |file: &(PathBuf, u64)| now.iter().any(|(path, _)| *path == file.0);
+    Ok(history.iter().any(|file| is_other(file) && !now.contains(file)))
+}
+
 /// Every snapshot, segment and history file there is. The snapshots first: the log is then at least as
 /// long as the newest of them needs.
-fn names(from: &DiskRef) -> Result<Vec<PathBuf>> {
+fn names(from: &DiskRef, history: &[(PathBuf, u64)]) -> Result<Vec<PathBuf>> {
     let listed = snapshot::list(from)?.snapshots;
     let mut names: Vec<PathBuf> = listed.iter().map(|listed| snapshot_path(listed.lsn)).collect();
     let mut segments = match from.list(Path::new(WAL_DIR)) {
@@ -99,7 +110,7 @@ fn names(from: &DiskRef) -> Result<Vec<PathBuf>> {
     };
     segments.sort_unstable();
     names.extend(segments.into_iter().map(segment_path));
-    names.extend(replay::history_paths(from)?);
+    names.extend(history.iter().map(|(path, _)| path.clone()));
     Ok(names)
 }
 
@@ -252,9 +263,14 @@ mod tests {
         (disk, db)
     }
 
-    /// Makes a copy and calls `meddle` before its read number `at`. `None`: it has no such read.
-    fn copy_and(at: usize, meddle: impl FnOnce(&Database) + Send + 'static) -> Option<SimDisk> {
-        let (disk, db) = database();
+    /// Makes a copy and calls `meddle`, which writes, before its read number `at`. `None`: it has no such
+    /// read.
+    fn copy_and(
+        (disk, db): (SimDisk, Database),
+        at: usize,
+        meddle: impl FnOnce(&Database) + Send + 'static,
+    ) -> Option<SimDisk> {
+        let begun = db.view().lsn();
         let (mut reads, mut meddle) = (0, Some(meddle));
         let state = Mutex::new(move || {
             reads += 1;
@@ -270,10 +286,10 @@ mod tests {
         });
         let copy = SimDisk::new(4);
         let copied = copy_database(&disk.shared(), &copy.shared());
-        let is_done = db.view().lsn() > Lsn(1);
+        let is_done = db.view().lsn() > begun;
         disk.observe(|_, _| {});
         let report = copied.unwrap_or_else(|error| panic!("before read {at}: {error}"));
-        assert!(report.last_lsn >= Lsn(1));
+        assert!(report.last_lsn >= begun);
         is_done.then_some(copy)
     }
 
@@ -289,8 +305,46 @@ mod tests {
             db.checkpoint().unwrap();
             put(db, "behind", 8);
         };
-        let copies = (0..).map_while(|at| copy_and(at, write)).count();
+        let copies = (0..).map_while(|at| copy_and(database(), at, write)).count();
         assert!(copies > 4, "{copies} reads");
-        assert_eq!((0..).map_while(|at| copy_and(at, rotate)).count(), copies);
+        assert_eq!((0..).map_while(|at| copy_and(database(), at, rotate)).count(), copies);
+    }
+
+    /// Two runs, most of what is kept of which is the second one's.
+    fn with_history() -> (SimDisk, Database) {
+        let disk = SimDisk::new(5);
+        let options = Options::new().disk(disk.shared()).checkpoint_bytes(None);
+        let db = options.segment_bytes(4 << 10).open("").unwrap();
+        for (name, steps) in [("stays", 5), ("goes", 20)] {
+            let run = db.create_run(name).unwrap();
+            for step in 0..steps {
+                let key = [step];
+                db.run(run).transaction(|tx| tx.on::<KvStore>().put(&key, &[7; 100])).unwrap();
+            }
+        }
+        for key in ["one", "two"] {
+            db.checkpoint().unwrap();
+            put(&db, key, 8);
+        }
+        db.checkpoint().unwrap();
+        (disk, db)
+    }
+
+    #[test]
+    fn every_run_in_a_copy_has_its_history_also_where_one_is_deleted_meanwhile() {
+        let delete = |db: &Database| {
+            let run = db.view().runs().find(|run| &*run.name == "goes").unwrap().id;
+            db.delete_run(run).unwrap();
+            db.checkpoint().unwrap();
+        };
+        let mut copies = 0;
+        for copy in (0..).map_while(|at| copy_and(with_history(), at, delete)) {
+            let db = Options::new().disk(copy.shared()).open("").unwrap();
+            for run in db.view().runs() {
+                db.replay_run(run.id).unwrap_or_else(|error| panic!("read {copies}: {error}"));
+            }
+            copies += 1;
+        }
+        assert!(copies > 10, "{copies} reads");
     }
 }

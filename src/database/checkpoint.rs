@@ -143,11 +143,11 @@ impl Core {
         if self.planted.is(Mistake::PrunePastOlderSnapshot) {
             locked(&files.log).prune(state.lsn)?;
         }
-        if let Some(floor) = pruned.kept.last().filter(|_| pruned.kept.len() >= checkpoints.kept) {
+        if pruned.kept.len() >= checkpoints.kept {
             let deleted = state.table.deleted_count();
             let has_deleted = checkpoints.freed_of != Some(deleted);
             (report.segments_removed, report.history_bytes) =
-                prune_log(files, state, *floor, has_deleted)?;
+                prune_log(files, state, &pruned.kept, has_deleted)?;
             checkpoints.freed_of = Some(deleted);
         }
         Ok(report)
@@ -171,10 +171,7 @@ impl Core {
                 && snapshot::opens(&files.disk, lsn, database)?
                 && SnapshotFile::open(&files.disk, lsn)?.verify_whole().is_ok())
         })?;
-        let (segments, _) = match pruned.kept.first() {
-            Some(floor) => prune_log(files, state, *floor, true)?,
-            None => (0, 0),
-        };
+        let (segments, _) = prune_log(files, state, &pruned.kept, true)?;
         Ok(segments > 0 || !pruned.removed.is_empty())
     }
 
@@ -188,20 +185,27 @@ impl Core {
     }
 }
 
-/// Removes the segments that hold nothing above `floor`, after what runs did in them was kept. How many
-/// they were, and how many bytes that took.
+/// Removes the segments that hold nothing above the oldest of `snapshots`, after what runs did in them was
+/// kept. How many they were, and how many bytes that took.
 fn prune_log(
     files: &Files,
     state: &Published,
-    floor: Lsn,
+    snapshots: &[Lsn],
     has_deleted: bool,
 ) -> Result<(usize, u64)> {
+    let Some(floor) = snapshots.iter().copied().min() else { return Ok((0, 0)) };
+    let must_keep = || -> Result<bool> {
+        // Any of them may be the one that is loaded, and say that it is kept.
+        for lsn in snapshots {
+            if SnapshotFile::open(&files.disk, *lsn)?.meta().first_lsn <= floor {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
     let kept = match files.history {
         History::All => return Ok((0, 0)),
-        // It says that what its runs did is kept, and may be the one that is loaded.
-        History::Wal if SnapshotFile::open(&files.disk, floor)?.meta().first_lsn <= floor => {
-            return Ok((0, 0));
-        }
+        History::Wal if state.table.iter().len() > 0 && must_keep()? => return Ok((0, 0)),
         History::Wal => {
             replay::remove_packs(&files.disk)?;
             0

@@ -388,8 +388,8 @@ impl Database {
     ///
     /// [`Error::Corrupt`] if a segment that is to be removed is damaged and there are runs: what they did
     /// in it would be lost. The snapshot was written, but the segment and those behind it stay, at every
-    /// further checkpoint too, until the database is opened with [`History::Wal`], which gives
-    /// the histories of all runs up. Everything else goes on.
+    /// further checkpoint too, until the database is opened with [`History::Wal`] for two checkpoints that
+    /// have something new to write, which gives the histories of all runs up. Everything else goes on.
     pub fn checkpoint(&self) -> Result<CheckpointReport> {
         self.core().refuse_nested("checkpoint")?;
         self.core().checkpoint()

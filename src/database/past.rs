@@ -223,20 +223,22 @@ impl Core {
 
     /// The record from which on what runs did must be there. `is_held`: no other process can have changed
     /// the files since they were opened.
-    fn kept_from(&self, past: &Past, is_held: bool) -> Result<Lsn> {
+    fn kept_from(&self, past: &Past, finder: &mut Finder, is_held: bool) -> Result<Lsn> {
         let nothing = Lsn(u64::MAX);
         if self.files.as_ref().is_some_and(|files| files.history == History::Wal) {
             // It is being given up.
             return Ok(nothing);
         }
+        let published = self.published.load();
         if !is_held {
-            // Nothing is removed but behind a new snapshot.
+            // Nothing is removed but behind a new record or a new snapshot.
             let newest = snapshot::list(&past.disk)?.snapshots.first().map(|newest| newest.lsn);
-            if newest != self.report.snapshot_lsn {
+            let has_more = !matches!(finder.record(published.lsn.next()), Ok(None));
+            if has_more || newest != self.report.snapshot_lsn {
                 return Ok(nothing);
             }
         }
-        Ok(self.published.load().kept_from)
+        Ok(published.kept_from)
     }
 
     /// Everything that runs did, each up to its record given, one after the other.
@@ -252,8 +254,9 @@ impl Core {
         let held = past.reading();
         let lock = self.hold(past)?;
         let packs = past.packs(&held, lock.is_none())?;
-        let kept_from = self.kept_from(past, lock.is_none())?;
-        let mut sources = Sources::new(&past.disk, self.finder(past)?, packs, kept_from)?;
+        let mut finder = self.finder(past)?;
+        let kept_from = self.kept_from(past, &mut finder, lock.is_none())?;
+        let mut sources = Sources::new(&past.disk, finder, packs, kept_from)?;
         for (run, last) in runs {
             let log = match replay::read_run(&mut sources, run, last) {
                 // It was deleted since it was looked for, and what it did with it.

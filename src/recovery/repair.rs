@@ -59,8 +59,10 @@ pub(super) fn repair(
         snapshot::remove_temps(disk)?;
     }
     let has_runs = recovered.state.table.last_id() != RunId::ROOT;
-    let oldest = look.found.snapshots.first();
-    let is_given_up = oldest.is_some_and(|oldest| oldest.kept_from > oldest.lsn);
+    let snapshots = &look.found.snapshots;
+    let is_given_up = snapshots
+        .first()
+        .is_some_and(|oldest| snapshots.iter().all(|each| each.kept_from > oldest.lsn));
     let is_kept = settings.keeps_all || has_runs && (settings.keeps_runs || !is_given_up);
     // Else what is readable of the history in them would be lost.
     if let Some(plan) = plan.filter(|_| !is_kept) {

@@ -19,7 +19,7 @@ pub(crate) use build::{build, published};
 pub(crate) use bundle::{read_bundle, write_bundle};
 pub(crate) use keep::keep;
 pub(crate) use pack::{
-    ListedPack, damage, list as list_packs, paths as history_paths, remove as remove_packs,
+    ListedPack, damage, files as history_files, list as list_packs, remove as remove_packs,
 };
 pub(crate) use run_log::{RunEntry, RunLog};
 pub(crate) use walk::{Sources, read_run};

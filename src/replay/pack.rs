@@ -225,10 +225,10 @@ pub(super) fn set_aside(disk: &DiskRef, first: Lsn, last: Lsn) -> Result<()> {
     sync_directory(disk)
 }
 
-/// Where they stand, below the database's directory.
-pub(crate) fn paths(disk: &DiskRef) -> Result<Vec<PathBuf>> {
-    let listed = listing(disk)?.packs;
-    Ok(listed.iter().map(|(first, last, _)| place_of(*first, *last).path).collect())
+/// Where they stand, below the database's directory, and how long they are.
+pub(crate) fn files(disk: &DiskRef) -> Result<Vec<(PathBuf, u64)>> {
+    let listed = listing(disk)?.packs.into_iter();
+    Ok(listed.map(|(first, last, bytes)| (place_of(first, last).path, bytes)).collect())
 }
 
 /// Reads all of them whole, and says of each that is damaged what is wrong with it.

@@ -321,7 +321,7 @@ fn whichever_file_of_a_history_is_lost_its_run_says_so_and_what_was_given_up_is_
 
 /// A run with history files, from there on the calls of a database that gives them up, and the first of
 /// those.
-fn giving_up(fails: impl Fn(&SimDisk, u64)) -> (SimDisk, RunId, u64) {
+fn giving_up(fails: impl Fn(&SimDisk)) -> (SimDisk, RunId, u64) {
     let disk = SimDisk::new(23);
     let options = || options().disk(disk.shared()).on_warning(|_, _| {}).threads(1);
     let db = options().open("").unwrap();
@@ -329,7 +329,7 @@ fn giving_up(fails: impl Fn(&SimDisk, u64)) -> (SimDisk, RunId, u64) {
     fill(&db, run, 3);
     db.close().unwrap();
     let first = disk.call_count();
-    fails(&disk, first);
+    fails(&disk);
     if let Ok(db) = options().history(History::Wal).open("") {
         for value in [b"0", b"1", b"2"] {
             let on = db.run(run);
@@ -368,7 +368,7 @@ fn spoil_newest_snapshot(disk: &SimDisk) -> bool {
 
 #[test]
 fn a_history_that_is_being_given_up_is_never_called_lost_wherever_that_ends() {
-    let (disk, run, first) = giving_up(|_, _| {});
+    let (disk, run, first) = giving_up(|_| {});
     let mut seen = std::collections::BTreeSet::new();
     for point in disk.crash_points().filter(|point| point.before() >= first) {
         for survival in point.survivals(4, 5) {
@@ -383,13 +383,38 @@ fn a_history_that_is_being_given_up_is_never_called_lost_wherever_that_ends() {
     }
     for call in first..disk.call_count() {
         let place = format!("no space from call {call} on");
-        let fails = |disk: &SimDisk, _| {
-            disk.fail_calls_from(call, std::io::ErrorKind::StorageFull);
-        };
+        let fails = |disk: &SimDisk| disk.fail_calls_from(call, std::io::ErrorKind::StorageFull);
         let (full, ..) = giving_up(fails);
         seen.insert((false, is_replayed(&full.after_kill(), run, &place)));
     }
     assert_eq!(seen.len(), 4, "{seen:?}");
+}
+
+#[test]
+fn an_opening_removes_no_history_that_a_snapshot_says_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(directory.path());
+    let run = db.create_run("run").unwrap();
+    fill(&db, run, 1);
+    put(&db, run, "key", "behind the snapshot");
+    drop(db);
+    // No opening needs it any more: what stands in it is in the snapshot.
+    let first = files_in(&directory.path().join("wal")).remove(0);
+    let mut bytes = std::fs::read(&first).unwrap();
+    let footer = bytes.len() - 30;
+    bytes[footer] ^= 1;
+    std::fs::write(&first, bytes).unwrap();
+    let giving_up = || options().history(History::Wal).open(directory.path()).unwrap();
+    drop(giving_up());
+    assert!(first.exists());
+    let db = giving_up();
+    for value in ["0", "1"] {
+        put(&db, run, "key", value);
+        db.checkpoint().unwrap();
+    }
+    drop(db);
+    drop(giving_up());
+    assert!(!first.exists());
 }
 
 #[test]
