@@ -66,10 +66,15 @@ fn effort() -> Effort {
             states_per_recovery_point: 4,
             close_look_one_in: 16,
             kill_one_in: 8,
-            failure_one_in: 40,
+            failure_one_in: if every_failure() { 1 } else { 40 },
             failing_moment_one_in: 16,
         }
     }
+}
+
+/// Whether each call fails in each way, and not one way in 40.
+fn every_failure() -> bool {
+    std::env::var_os("FREEHOLD_EVERY_FAILURE").is_some_and(|value| value == "1")
 }
 
 /// Which part of the work is to be done, of how many: all of it unless `FREEHOLD_PART` says
@@ -157,8 +162,11 @@ fn a_call_that_fails_loses_nothing_that_was_acknowledged_and_shows_nothing_that_
     let tally = explore_all(explore_failures, &steps, &None, &effort, 10);
     say(&format!("\nfailing calls, seed {:#x}:\n{tally}", effort.seed));
     assert!(tally.violations.is_empty(), "{}", tally.violations.join("\n"));
-    assert!(tally.unsure_found > 0, "no record whose sync failed was found afterwards");
-    assert!(tally.unsure_gone > 0, "no record whose write failed was gone afterwards");
+    // A part of the workloads need not have both.
+    if effort.part == (1, 1) {
+        assert!(tally.unsure_found > 0, "no record whose sync failed was found afterwards");
+        assert!(tally.unsure_gone > 0, "no record whose write failed was gone afterwards");
+    }
 }
 
 #[test]
