@@ -88,8 +88,10 @@ fn copy_database(from: &DiskRef, to: &DiskRef) -> Result<RecoveryReport> {
 /// Whether one of the history files has become another one under the same name.
 fn is_written_anew(history: &[(PathBuf, u64)], from: &DiskRef) -> Result<bool> {
     let now = replay::history_files(from)?;
-    let is_other = |file: &(PathBuf, u64)| now.iter().any(|(path, _)| *path == file.0);
-    Ok(history.iter().any(|file| is_other(file) && !now.contains(file)))
+    let is_other = |(path, bytes): &(PathBuf, u64)| {
+        now.iter().any(|(path_now, bytes_now)| path_now == path && bytes_now != bytes)
+    };
+    Ok(history.iter().any(is_other))
 }
 
 /// Every snapshot, segment and history file there is. The snapshots first: the log is then at least as

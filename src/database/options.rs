@@ -44,8 +44,8 @@ pub enum History {
     Runs,
     /// Nothing beyond the log itself, which reaches back to the oldest snapshot. What an earlier opening
     /// kept for runs is removed once every snapshot that is there says so: at the second checkpoint that
-    /// has something new to write, by default. Until then the log is not pruned, on a full disk neither.
-    /// Openings that take turns with [`Runs`](History::Runs) remove nothing.
+    /// has something new to write, by default. Until then, where there are runs, the log is not pruned, on
+    /// a full disk neither. Openings that take turns with [`Runs`](History::Runs) remove nothing.
     Wal,
     /// The whole log, from the first record.
     All,

@@ -231,7 +231,8 @@ impl Core {
         }
         let published = self.published.load();
         if !is_held {
-            // Nothing is removed but behind a new record or a new snapshot.
+            // Nothing is removed but behind a new record or a new snapshot. A log that cannot be read says
+            // nothing of either.
             let newest = snapshot::list(&past.disk)?.snapshots.first().map(|newest| newest.lsn);
             let has_more = !matches!(finder.record(published.lsn.next()), Ok(None));
             if has_more || newest != self.report.snapshot_lsn {
